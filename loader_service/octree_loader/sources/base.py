@@ -1,0 +1,91 @@
+"""What every source is: something with axes and levels that fills buffers. Knows nothing of slots, pools or clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from octree_protocol.errors import OctreeError
+from octree_protocol.geometry import Axis
+
+
+class SourceError(OctreeError):
+    """A dataset does not open, or a chunk of it cannot be read. The text names the file, the reason and the cure.
+
+    `transient` says that the same read may succeed a little later (a timeout, a busy server).
+    """
+
+    def __init__(self, reason: str, *, transient: bool = False) -> None:
+        super().__init__(reason)
+        self.transient = transient
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """How a dataset is opened, as it stands in the configuration. Travels to the workers as JSON.
+
+    `location` is a path, a URL, or ``module:factory``; `options` go to the source that opens it.
+    """
+
+    name: str
+    location: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLevel:
+    """One level as it is stored. Tuples have one entry an axis.
+
+    `storage_chunk` is the smallest piece that the store can read by itself (the inner chunk of a shard); the
+    whole shape where it is not chunked. `shard` is the piece that the store keeps in one file, if that is larger.
+    """
+
+    shape: tuple[int, ...]
+    storage_chunk: tuple[int, ...]
+    scale: tuple[float, ...]
+    translation: tuple[float, ...]
+    shard: tuple[int, ...] | None = None
+
+
+#: First and one-past-last voxel along each axis.
+Box = tuple[tuple[int, int], ...]
+
+
+class Piece(NamedTuple):
+    """A box of a level, and the C-contiguous array of exactly that shape, in the dataset's dtype, that takes it."""
+
+    box: Box
+    out: NDArray[Any]
+
+
+class Source(Protocol):
+    """An opened dataset. `read` may be called from several threads at once."""
+
+    @property
+    def axes(self) -> tuple[Axis, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def rgb(self) -> bool: ...
+    @property
+    def fill_value(self) -> float: ...
+    @property
+    def levels(self) -> tuple[StoredLevel, ...]: ...
+
+    def read(self, level: int, pieces: Sequence[Piece]) -> list[bool]:
+        """Fill the pieces, reading each storage chunk at most once.
+
+        Returns
+        -------
+        list of bool
+            For each piece whether anything of it is stored. Where it is not, `out` may hold anything.
+
+        Raises
+        ------
+        SourceError
+            If a piece cannot be read.
+        """
+        ...
