@@ -1,10 +1,16 @@
-"""What to draw where: every visible cell of the ideal grid exactly once, from the best data in VRAM. Pure (no I/O)."""
+"""What to draw where: every visible cell of the ideal grid exactly once, from the best data in VRAM. Pure (no I/O).
+
+Knows nothing of textures (a tile is a number), nor of what is on its way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
+from octree_client.camera import PlaneLevel
+from octree_client.plane_grid import AxisGrid, PlaneGrids, Rect, grids_of, visible_cells
 from octree_protocol.keys import CellStatus
 
 #: (level, row, column): a chunk on the displayed axes, at the position of the axes that are not displayed.
@@ -12,6 +18,12 @@ PlaneChunk = tuple[int, int, int]
 
 #: Which tile of the atlas holds a chunk.
 Resident = Mapping[PlaneChunk, int]
+
+#: The tile that is kept for the fill value: what a chunk that the store does not have is drawn from.
+FILL_TILE = 0
+
+_FINAL, _PROVISIONAL, _MISSING = CellStatus.FINAL, CellStatus.PROVISIONAL, CellStatus.MISSING
+_FAILED, _EMPTY = CellStatus.FAILED, CellStatus.EMPTY
 
 
 class Piece(NamedTuple):
@@ -25,3 +37,202 @@ class Piece(NamedTuple):
     rect: tuple[float, float, float, float]
     tile: int
     status: CellStatus
+
+
+def cover(
+    levels: tuple[PlaneLevel, ...],
+    ideal: int,
+    view: Rect,
+    resident: Resident,
+    missing: Collection[PlaneChunk] = frozenset(),
+    failed: Collection[PlaneChunk] = frozenset(),
+    *,
+    fill_tile: int = FILL_TILE,
+    finest_below: int = 3,
+) -> list[Piece]:
+    """Cut the visible cells of the ideal level into pieces that are drawn from what is there.
+
+    A cell is drawn from its own chunk; or from the fill value, if the store has no such chunk; or from the finer
+    chunks of the nearest level where all that meet it are there; or, part by part, from the nearest coarser ones. The
+    pieces of a cell tile it exactly, and follow each other in the list; cells that the view cuts are drawn whole, cut
+    only by the image's edge.
+
+    Parameters
+    ----------
+    resident, missing, failed
+        Chunks in VRAM, chunks that the store does not have, and chunks that could not be read; of all levels, at
+        the position that is shown. Sets or mappings.
+    fill_tile
+        What MISSING cells are drawn from.
+    finest_below
+        How many levels below the ideal one may stand in for it.
+    """
+    row0, col0, row1, col1 = visible_cells(levels, ideal, view)
+    grids = grids_of(levels)
+    down, across = grids.axes[ideal]
+    xs = [across.border(col) for col in range(col0, col1 + 1)]
+    columns = list(zip(range(col0, col1), xs, xs[1:], strict=False))
+    pieces: list[Piece] = []
+    append, get, new = pieces.append, resident.get, tuple.__new__
+    stand_ins: _StandIns | None = None
+    y1 = down.border(row0)
+    for row in range(row0, row1):
+        y0, y1 = y1, down.border(row + 1)
+        for col, x0, x1 in columns:
+            chunk = (ideal, row, col)
+            tile = get(chunk)
+            if tile is not None:
+                append(new(Piece, (chunk, (y0, x0, y1, x1), tile, _FINAL)))
+            elif chunk in missing:
+                append(new(Piece, (chunk, (y0, x0, y1, x1), fill_tile, _MISSING)))
+            else:
+                if stand_ins is None:
+                    stand_ins = _StandIns(grids, ideal, resident, finest_below, pieces)
+                stand_ins.draw(chunk, (y0, x0, y1, x1), chunk in failed)
+    return pieces
+
+
+class _StandIns:
+    """Draws the cells whose own chunk is not there; remembers for one call what the cells of a row or column share."""
+
+    __slots__ = ("_across", "_axes", "_coarser", "_down", "_finer", "_get", "_ideal", "_pieces")
+
+    def __init__(
+        self, grids: PlaneGrids, ideal: int, resident: Resident, finest_below: int, pieces: list[Piece]
+    ) -> None:
+        self._axes = grids.axes
+        self._ideal = ideal
+        self._get = resident.get
+        self._pieces = pieces
+        self._finer = range(ideal - 1, max(ideal - finest_below, 0) - 1, -1)
+        self._coarser = range(ideal + 1, len(grids.axes))
+        self._down: dict[int, _Line] = {}
+        self._across: dict[int, _Line] = {}
+
+    def draw(self, chunk: PlaneChunk, rect: Rect, failed: bool) -> None:
+        status = _FAILED if failed else _PROVISIONAL
+        _, row, col = chunk
+        down = self._down.get(row)
+        if down is None:
+            down = self._down[row] = _Line(self._axes, 0, self._finer, self._coarser, rect[0], rect[2])
+        across = self._across.get(col)
+        if across is None:
+            across = self._across[col] = _Line(self._axes, 1, self._finer, self._coarser, rect[1], rect[3])
+        get = self._get
+        for level, rows, cols in zip(self._finer, down.finer, across.finer, strict=True):
+            # Where a view is cold, its first finer chunk is not there: one look settles it.
+            if get((level, rows[0][0], cols[0][0])) is not None and self._draw_finer(level, rows, cols, status):
+                return
+        level = self._ideal
+        for up_row, up_col in zip(down.chain, across.chain, strict=False):
+            level += 1
+            tile = get((level, up_row, up_col))
+            if tile is not None:
+                self._pieces.append(tuple.__new__(Piece, ((level, up_row, up_col), rect, tile, status)))
+                return
+        self._draw_coarser(chunk, level + 1, rect, status)
+
+    def _draw_finer(
+        self,
+        level: int,
+        rows: list[tuple[int, float, float]],
+        cols: list[tuple[int, float, float]],
+        status: CellStatus,
+    ) -> bool:
+        """Draw the cell from the chunks of a finer level, if all that meet it are there."""
+        get = self._get
+        found = []
+        for row, y0, y1 in rows:
+            for col, x0, x1 in cols:
+                tile = get((level, row, col))
+                if tile is None:
+                    return False
+                found.append(Piece((level, row, col), (y0, x0, y1, x1), tile, status))
+        self._pieces.extend(found)
+        return True
+
+    def _draw_coarser(self, cell: PlaneChunk, level: int, rect: Rect, status: CellStatus) -> None:
+        """Draw a part of a cell from `level` or, where that is not there, from the levels above it."""
+        if level >= len(self._axes):
+            nothing = _FAILED if status is _FAILED else _EMPTY
+            self._pieces.append(Piece(cell, rect, -1, nothing))
+            return
+        down, across = self._axes[level]
+        columns = across.cuts(rect[1], rect[3])
+        for row, y0, y1 in down.cuts(rect[0], rect[2]):
+            for col, x0, x1 in columns:
+                tile = self._get((level, row, col))
+                if tile is not None:
+                    self._pieces.append(Piece((level, row, col), (y0, x0, y1, x1), tile, status))
+                else:
+                    self._draw_coarser(cell, level + 1, (y0, x0, y1, x1), status)
+
+
+class _Line:
+    """What the cells of one row (or column) share: how the levels below cut it, and which chunks above hold it."""
+
+    __slots__ = ("chain", "finer")
+
+    def __init__(
+        self,
+        axes: tuple[tuple[AxisGrid, AxisGrid], ...],
+        axis: int,
+        finer: range,
+        coarser: range,
+        low: float,
+        high: float,
+    ) -> None:
+        self.finer = [axes[level][axis].cuts(low, high) for level in finer]
+        #: Indices at the levels above, from the next one up, as long as one chunk holds all of the line.
+        self.chain: list[int] = []
+        for level in coarser:
+            grid = axes[level][axis]
+            first, stop = grid.indices(low + grid.tolerance, high - grid.tolerance)
+            if stop - first != 1:
+                break
+            self.chain.append(first)
+
+
+def touched_tiles(pieces: Iterable[Piece]) -> set[int]:
+    """The tiles that the pieces are drawn from: what must not be given to another chunk now."""
+    tiles = {piece[2] for piece in pieces}
+    tiles.discard(-1)
+    return tiles
+
+
+def spare_tiles(pieces: Iterable[Piece], ideal: int) -> list[int]:
+    """Tiles in use only as stand-ins, in the order in which they may be given up for an ideal chunk in view.
+
+    The finest first, because they show the least of the screen. Only needed where a cache is so small that all of it
+    is in use, else the picture could never become final.
+    """
+    found = {piece[2]: piece[0][0] for piece in pieces if piece[2] >= 0 and piece[0][0] != ideal}
+    return sorted(found, key=found.__getitem__)
+
+
+def cell_statuses(levels: tuple[PlaneLevel, ...], ideal: int, pieces: Iterable[Piece]) -> Counter[CellStatus]:
+    """How many visible cells are final, provisional, missing, failed and empty.
+
+    A cell of several parts counts once, as its worst part: a cell that is partly EMPTY is EMPTY.
+    """
+    down, across = grids_of(levels).axes[ideal]
+    whole = 0
+    counts: Counter[CellStatus] = Counter()
+    worst: dict[tuple[int, int], CellStatus] = {}
+    for chunk, rect, _, status in pieces:
+        if status is _FINAL:
+            whole += 1
+        elif status is _MISSING:
+            counts[_MISSING] += 1
+        else:
+            if chunk[0] == ideal:
+                cell = chunk[1], chunk[2]
+            else:
+                cell = down.index_at(0.5 * (rect[0] + rect[2])), across.index_at(0.5 * (rect[1] + rect[3]))
+            known = worst.get(cell)
+            if known is None or status > known:
+                worst[cell] = status
+    if whole:
+        counts[_FINAL] = whole
+    counts.update(worst.values())
+    return counts
