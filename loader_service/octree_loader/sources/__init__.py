@@ -1,0 +1,38 @@
+"""Sources: what a dataset is read from. `open_source` picks the one that fits what lies at a location.
+
+Importing this package imports neither zarr nor tensorstore nor dask: a worker that reads plain chunk files starts
+without them. Knows nothing of slots, pools or clients.
+"""
+
+from __future__ import annotations
+
+from octree_loader.sources.base import Source, SourceError, SourceSpec
+
+__all__ = ["open_source"]
+
+
+def open_source(spec: SourceSpec) -> Source:
+    """Open a dataset: an OME-Zarr pyramid, a Zarr array, a ``.npy`` file, or what ``module:factory`` yields.
+
+    Options that every location takes: `axes` (one letter each, ``"tzyx"``, or a list of names), `scale` and
+    `translation` (of level 0, one number an axis, in world units), `rgb` (the last axis holds 3 or 4 samples of a
+    colour), `delay_ms` (simulate a slow store, see `delayed`). The others are keyword arguments of the factory.
+
+    Raises
+    ------
+    SourceError
+        Whatever is wrong, in one sentence that names the place, the reason and the cure.
+    """
+    from octree_loader.sources.delayed import delay_source
+    from octree_loader.sources.opening import open_location, own_options
+
+    try:
+        options, others = own_options(spec.options)
+        return delay_source(open_location(spec.location, options, others), options.delay_ms)
+    except SourceError as error:
+        raise SourceError(f"dataset {spec.name!r}: {error}", transient=error.transient) from error.__cause__
+    except Exception as error:
+        # A factory or a file of a stranger's may raise anything at all; a caller has one exception to expect.
+        raise SourceError(
+            f"dataset {spec.name!r}: {spec.location} does not open: {type(error).__name__}: {error}"
+        ) from error

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from octree_protocol.errors import OctreeError
 from octree_protocol.geometry import Axis
 
@@ -41,6 +42,8 @@ class StoredLevel:
 
     `storage_chunk` is the smallest piece that the store can read by itself (the inner chunk of a shard); the
     whole shape where it is not chunked. `shard` is the piece that the store keeps in one file, if that is larger.
+    `random_access` says that any box costs no more than its own bytes (memory, a mapped file): then nothing is gained
+    by reading what lies in one storage chunk together.
     """
 
     shape: tuple[int, ...]
@@ -48,6 +51,7 @@ class StoredLevel:
     scale: tuple[float, ...]
     translation: tuple[float, ...]
     shard: tuple[int, ...] | None = None
+    random_access: bool = False
 
 
 #: First and one-past-last voxel along each axis.
@@ -61,8 +65,8 @@ class Piece(NamedTuple):
     out: NDArray[Any]
 
 
-class Source(Protocol):
-    """An opened dataset. `read` may be called from several threads at once."""
+class Describable(Protocol):
+    """What there is to know of a dataset without reading any of it. Levels stand finest first."""
 
     @property
     def axes(self) -> tuple[Axis, ...]: ...
@@ -74,6 +78,26 @@ class Source(Protocol):
     def fill_value(self) -> float: ...
     @property
     def levels(self) -> tuple[StoredLevel, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDescription:
+    """A `Describable` that is only data: what planning works from, and what may be kept without the source."""
+
+    axes: tuple[Axis, ...]
+    dtype: np.dtype[Any]
+    levels: tuple[StoredLevel, ...]
+    rgb: bool = False
+    fill_value: float = 0.0
+
+
+def describe(source: Describable) -> SourceDescription:
+    """What there is to know of `source`, without the source."""
+    return SourceDescription(source.axes, source.dtype, source.levels, source.rgb, source.fill_value)
+
+
+class Source(Describable, Protocol):
+    """An opened dataset. `read` may be called from several threads at once."""
 
     def read(self, level: int, pieces: Sequence[Piece]) -> list[bool]:
         """Fill the pieces, reading each storage chunk at most once.

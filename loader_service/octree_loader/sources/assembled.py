@@ -1,0 +1,169 @@
+"""A source made of arrays, one a level. Knows how levels and axes fit together, not where the arrays come from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from octree_loader.sources.base import Piece, SourceError, StoredLevel
+from octree_loader.sources.placement import Numbers, axis_named, default_axes, is_rgb, place_levels
+from octree_protocol import limits
+from octree_protocol.geometry import Axis
+
+
+class LevelArray(Protocol):
+    """One array that fills boxes; `read` as in `base.Source.read`. `where` names it in errors."""
+
+    where: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    storage_chunk: tuple[int, ...]
+    shard: tuple[int, ...] | None
+    random_access: bool
+    fill_value: float
+
+    def read(self, pieces: Sequence[Piece]) -> list[bool]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """What is known of where arrays lie; None is not known.
+
+    `scales` and `translations` have one entry a level, or one for level 0 alone.
+    """
+
+    axes: tuple[Axis, ...] | None = None
+    scales: tuple[Numbers | None, ...] = ()
+    translations: tuple[Numbers | None, ...] = ()
+    rgb: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssembledSource:
+    """A `base.Source` of one array a level. Make it with `assemble`."""
+
+    axes: tuple[Axis, ...]
+    dtype: np.dtype[Any]
+    rgb: bool
+    fill_value: float
+    levels: tuple[StoredLevel, ...]
+    arrays: tuple[LevelArray, ...] = field(repr=False)
+
+    def read(self, level: int, pieces: Sequence[Piece]) -> list[bool]:
+        """See `base.Source.read`."""
+        try:
+            return self.arrays[level].read(pieces)
+        except SourceError:
+            raise
+        except Exception as error:
+            # What decodes or computes may be anybody's code: the caller has one exception to expect.
+            where = self.arrays[level].where if 0 <= level < len(self.arrays) else f"level {level}"
+            raise SourceError(
+                f"{where} cannot be read: {type(error).__name__}: {error}",
+                transient=isinstance(error, TimeoutError | ConnectionError | BlockingIOError),
+            ) from error
+
+
+def assemble(where: str, arrays: Sequence[LevelArray], known: Placing, options: Placing) -> AssembledSource:
+    """Make a source of the arrays of a pyramid, in any order.
+
+    Parameters
+    ----------
+    where
+        Names the dataset in errors.
+    known
+        What the data say of themselves.
+    options
+        What the configuration says; it overrides. Its scale and translation are those of level 0: the others follow by
+        their ratio to level 0.
+
+    Raises
+    ------
+    SourceError
+        If the arrays are no pyramid.
+    """
+    if not 1 <= len(arrays) <= limits.LEVELS:
+        raise SourceError(f"{where} has {len(arrays)} levels: a pyramid has 1 to {limits.LEVELS}")
+    order = sorted(range(len(arrays)), key=lambda i: -math.prod(arrays[i].shape))
+    scales = [known.scales[i] if i < len(known.scales) else None for i in order]
+    translations = [known.translations[i] if i < len(known.translations) else None for i in order]
+    arrays = [arrays[i] for i in order]
+    first = arrays[0]
+    for array in arrays[1:]:
+        if len(array.shape) != len(first.shape):
+            raise SourceError(
+                f"{array.where} has {len(array.shape)} axes, {first.where} {len(first.shape)}: no pyramid"
+            )
+        if array.dtype != first.dtype:
+            raise SourceError(f"{array.where} holds {array.dtype}, {first.where} {first.dtype}: no pyramid")
+        if any(a > b for a, b in zip(array.shape, first.shape, strict=True)):
+            raise SourceError(f"{array.where} has the shape {array.shape}, {first.where} {first.shape}: no pyramid")
+    axes, rgb = _axes_and_rgb(where, first, known, options)
+    if rgb and any(array.shape[-1] != first.shape[-1] for array in arrays):
+        raise SourceError(f"{where} has levels with different numbers of samples in a colour: no pyramid")
+
+    shapes = [array.shape for array in arrays]
+    placed = _with_options(place_levels(shapes, scales, translations, where), options, len(first.shape), where)
+    return AssembledSource(
+        axes,
+        first.dtype,
+        rgb,
+        first.fill_value,
+        tuple(
+            StoredLevel(array.shape, array.storage_chunk, scale, translation, array.shard, array.random_access)
+            for array, (scale, translation) in zip(arrays, placed, strict=True)
+        ),
+        tuple(arrays),
+    )
+
+
+def _axes_and_rgb(where: str, first: LevelArray, known: Placing, options: Placing) -> tuple[tuple[Axis, ...], bool]:
+    count = len(first.shape)
+    axes = options.axes or known.axes
+    if axes is not None and len(axes) != count:
+        raise SourceError(
+            f"{where} has {count} axes, not {len(axes)} ({', '.join(axis.name for axis in axes)}): "
+            f"give one name for each in the option axes"
+        )
+    rgb = next((said for said in (options.rgb, known.rgb) if said is not None), None)
+    if rgb is None:
+        rgb = is_rgb(first.shape, first.dtype, axes)
+    elif rgb and (count < 3 or first.shape[-1] not in (3, 4)):
+        raise SourceError(f"{where} has the shape {first.shape}: as rgb its last axis must have 3 or 4 entries")
+    if axes is None:
+        axes = default_axes(count, rgb)
+    if len({axis.name for axis in axes}) != count:
+        raise SourceError(f"{where} has two axes of one name ({', '.join(axis.name for axis in axes)}): rename one")
+    if rgb:
+        axes = (*axes[:-1], axis_named(axes[-1].name, "samples", axes[-1].unit))
+    return axes, rgb
+
+
+def _with_options(
+    placed: list[tuple[Numbers, Numbers]], options: Placing, count: int, where: str
+) -> list[tuple[Numbers, Numbers]]:
+    """Stretch and shift the whole pyramid so that level 0 lies where the options say."""
+    scale, translation = (known[0] if known else None for known in (options.scales, options.translations))
+    if scale is None and translation is None:
+        return placed
+    old_scale, old_translation = placed[0]
+    ((new_scale, new_translation),) = place_levels(
+        [(1,) * count], [scale or old_scale], [translation or old_translation], f"{where} (its options)"
+    )
+    stretched = []
+    for level_scale, level_translation in placed:
+        stretch = [new / old for new, old in zip(new_scale, old_scale, strict=True)]
+        stretched.append(
+            (
+                tuple(s * k for s, k in zip(level_scale, stretch, strict=True)),
+                tuple(
+                    new + (t - old) * k
+                    for new, t, old, k in zip(new_translation, level_translation, old_translation, stretch, strict=True)
+                ),
+            )
+        )
+    return stretched

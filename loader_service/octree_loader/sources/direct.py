@@ -1,0 +1,137 @@
+"""Zarr arrays read by hand: fetch a chunk's bytes, decode them straight into the memory that wants them.
+
+The fast way, for what most images are: C order, the machine's byte order, one codec or none. Everything else goes
+through `tensor`. Knows nothing of files (`stores`) and of codecs (`codecs`) but that they can be called.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from octree_loader.sources.base import Box, Piece, SourceError
+from octree_loader.sources.boxes import indices_of, overlap_of
+from octree_loader.sources.codecs import Decoder
+from octree_loader.sources.stores import Fetch
+from octree_loader.sources.zarr_metadata import ArrayMetadata
+
+Index = tuple[int, ...]
+
+#: What one thread keeps for decoding chunks that are cut: the next chunk needs the same, and fresh memory costs more
+#: than decoding into it. A larger one is given back.
+SCRATCH_BYTES = 64 << 20
+
+
+class DirectArray:
+    """A `LevelArray` over a Zarr array whose chunks `fetch` gives and `decode` decodes.
+
+    Parameters
+    ----------
+    where
+        Names the array in errors.
+    name_chunk
+        Names a chunk in errors, by its index.
+    """
+
+    def __init__(
+        self, where: str, metadata: ArrayMetadata, fetch: Fetch, decode: Decoder, name_chunk: Callable[[Index], str]
+    ) -> None:
+        self.where = where
+        self.shape = metadata.shape
+        self.dtype = metadata.dtype
+        self.storage_chunk = metadata.chunk
+        self.shard = metadata.shard
+        self.random_access = False
+        self.fill_value = float(metadata.fill.real)
+        self._fill = metadata.fill
+        self._fetch = fetch
+        self._decode = decode
+        self._name_chunk = name_chunk
+        self._scratch = threading.local()
+
+    def read(self, pieces: Sequence[Piece]) -> list[bool]:
+        """See `base.Source.read`."""
+        if len(pieces) == 1:
+            box, out = pieces[0]
+            index = self._whole(box)
+            if index is not None:
+                return [self._load(index, out)]
+        return self._read_parts(pieces)
+
+    def _whole(self, box: Box) -> Index | None:
+        """The index of the one storage chunk that `box` is, or None if it is not just one whole chunk."""
+        index = []
+        for (low, high), edge in zip(box, self.storage_chunk, strict=True):
+            if high - low != edge or low % edge:
+                return None
+            index.append(low // edge)
+        return tuple(index)
+
+    def _load(self, index: Index, out: NDArray[Any]) -> bool:
+        """Decode a chunk into `out`, an array of exactly its bytes. False if it is not stored."""
+        encoded = self._fetch(index)
+        if encoded is None:
+            return False
+        try:
+            self._decode(encoded, out)
+        except (ValueError, RuntimeError, TypeError, ArithmeticError) as error:
+            raise SourceError(
+                f"chunk {self._name_chunk(index)} cannot be decoded: it {_told(error)}; write it again"
+            ) from error
+        except Exception as error:  # zlib has an exception of its own
+            raise SourceError(
+                f"chunk {self._name_chunk(index)} cannot be decoded: it is corrupt ({error}); write it again"
+            ) from error
+        return True
+
+    def _read_parts(self, pieces: Sequence[Piece]) -> list[bool]:
+        """Read pieces that are cut from storage chunks or put together from them, each chunk once."""
+        wanted: dict[Index, list[int]] = {}
+        for number, piece in enumerate(pieces):
+            for index in indices_of(piece.box, self.storage_chunk):
+                wanted.setdefault(index, []).append(number)
+        stored = [False] * len(pieces)
+        absent: list[tuple[Index, int]] = []
+        scratch: NDArray[Any] | None = None
+        for index, numbers in wanted.items():
+            # Where a piece is the whole chunk, it is decoded there, and the others copy it from there.
+            whole = next((n for n in numbers if self._whole(pieces[n].box) == index), None)
+            if whole is None:
+                scratch = self._workspace() if scratch is None else scratch
+                target = scratch
+            else:
+                target = pieces[whole].out
+            if not self._load(index, target):
+                absent.extend((index, number) for number in numbers)
+                continue
+            origin = [i * edge for i, edge in zip(index, self.storage_chunk, strict=True)]
+            for number in numbers:
+                stored[number] = True
+                if number != whole:
+                    part = overlap_of(pieces[number].box, origin, self.storage_chunk)
+                    pieces[number].out[part.in_box] = target[part.in_chunk]
+        for index, number in absent:
+            if stored[number]:
+                origin = [i * edge for i, edge in zip(index, self.storage_chunk, strict=True)]
+                part = overlap_of(pieces[number].box, origin, self.storage_chunk)
+                pieces[number].out[part.in_box] = self._fill
+        return stored
+
+    def _workspace(self) -> NDArray[Any]:
+        """An array of one storage chunk, this thread's own."""
+        kept: NDArray[Any] | None = getattr(self._scratch, "array", None)
+        if kept is None:
+            kept = np.empty(self.storage_chunk, self.dtype)
+            if kept.nbytes <= SCRATCH_BYTES:
+                self._scratch.array = kept
+        return kept
+
+
+def _told(error: Exception) -> str:
+    """A decoder's complaint as the rest of a sentence."""
+    text = str(error)
+    return text if text.startswith(("is ", "decodes ", "holds ")) else f"is corrupt ({text})"

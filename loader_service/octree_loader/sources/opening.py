@@ -1,0 +1,130 @@
+"""What lies at a location, and what the options of a dataset say. Opens nothing itself but the right source."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from octree_loader.sources.assembled import Placing
+from octree_loader.sources.base import Source, SourceError
+from octree_loader.sources.placement import axis_named
+from octree_protocol import limits
+
+_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.ASCII)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+#: Options that mean the same at every location; the others belong to a factory.
+OWN_OPTIONS = frozenset({"axes", "scale", "translation", "rgb", "delay_ms"})
+
+#: The longest simulated delay: beyond it a read looks like one that hangs.
+DELAY_MS = 60_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class OwnOptions:
+    """The options that every location takes."""
+
+    placing: Placing = field(default_factory=Placing)
+    delay_ms: float = 0.0
+
+
+def own_options(options: Mapping[str, Any]) -> tuple[OwnOptions, dict[str, Any]]:
+    """Split options into ours, checked, and the others.
+
+    Raises
+    ------
+    SourceError
+        If one of ours is no value that it can have.
+    """
+    axes, rgb, delay = options.get("axes"), options.get("rgb"), options.get("delay_ms", 0)
+    if axes is not None:
+        if not isinstance(axes, str | list | tuple) or not all(isinstance(name, str) and name for name in axes):
+            raise SourceError(f"the option axes is {axes!r}: give one letter an axis, as in 'tzyx', or a list of names")
+        if not 2 <= len(axes) <= limits.AXES or len(set(axes)) != len(axes):
+            raise SourceError(f"the option axes is {axes!r}: give 2 to {limits.AXES} different names")
+    if rgb is not None and not isinstance(rgb, bool):
+        raise SourceError(f"the option rgb is {rgb!r}: it is true or false")
+    if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= DELAY_MS:
+        raise SourceError(f"the option delay_ms is {delay!r}: give milliseconds from 0 to {DELAY_MS:.0f}")
+    numbers = {}
+    for key in ("scale", "translation"):
+        value = options.get(key)
+        if value is not None:
+            if not isinstance(value, list | tuple) or not all(
+                isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n) for n in value
+            ):
+                raise SourceError(f"the option {key} is {value!r}: give one number for every axis")
+            if key == "scale" and any(n <= 0 for n in value):
+                raise SourceError(f"the option scale is {value!r}: a voxel's size is above 0")
+            numbers[key] = tuple(float(n) for n in value)
+    placing = Placing(
+        axes=None if axes is None else tuple(axis_named(name) for name in axes),
+        scales=(numbers["scale"],) if "scale" in numbers else (),
+        translations=(numbers["translation"],) if "translation" in numbers else (),
+        rgb=rgb,
+    )
+    others = {key: value for key, value in options.items() if key not in OWN_OPTIONS}
+    return OwnOptions(placing, float(delay)), others
+
+
+def open_location(location: str, options: OwnOptions, others: Mapping[str, Any]) -> Source:
+    """Open what lies at `location`. `others` are the keyword arguments of a factory. Raises `SourceError`."""
+    if "\0" in location or not location:
+        raise SourceError("the location of a dataset is a path, or module:factory")
+    path = local_path(location)
+    if _FACTORY.fullmatch(location) and not os.path.lexists(path):
+        from octree_loader.sources.array_like import open_factory
+
+        return open_factory(location, others, options.placing)
+    if others:
+        raise SourceError(
+            f"{location} does not take the option {', '.join(sorted(others))}: "
+            f"it takes {', '.join(sorted(OWN_OPTIONS))}"
+        )
+    if not os.path.exists(path):
+        raise SourceError(f"{path} does not exist: check the path, and whether its disk is mounted")
+    if os.path.isdir(path):
+        from octree_loader.sources.ome_zarr import open_zarr
+        from octree_loader.sources.stores import FolderStore
+
+        return open_zarr(FolderStore(path), options.placing)
+    if not os.path.isfile(path):
+        raise SourceError(f"{path} is neither a folder nor a file")
+    if path.endswith(".npy"):
+        from octree_loader.sources.npy_file import open_npy
+
+        return open_npy(path, options.placing)
+    if path.endswith(".zip"):
+        from octree_loader.sources.ome_zarr import open_zarr
+        from octree_loader.sources.stores import ZippedStore
+
+        return open_zarr(ZippedStore(path), options.placing)
+    raise SourceError(
+        f"{path} is no image that can be opened: give a Zarr folder, a .zarr.zip, a .npy or module:factory"
+    )
+
+
+def local_path(location: str) -> str:
+    """The path that a location means: ``~`` is the home folder, ``file://`` is dropped.
+
+    Raises
+    ------
+    SourceError
+        For the URL of another machine.
+    """
+    if location.startswith("file://"):
+        parts = urllib.parse.urlsplit(location)
+        if parts.netloc not in ("", "localhost"):
+            raise SourceError(f"{location} names the machine {parts.netloc!r}: a file URL is file:///path")
+        path = urllib.parse.unquote(parts.path)
+        if "\0" in path:
+            raise SourceError("the location of a dataset has a NUL in it")
+        return os.path.abspath(path)
+    if _URL.match(location):
+        raise SourceError(f"{location} is not on this machine: only local files can be opened, copy or mount it")
+    return os.path.abspath(os.path.expanduser(location))
