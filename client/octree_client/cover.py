@@ -93,57 +93,101 @@ def cover(
 
 
 class _StandIns:
-    """Draws the cells whose own chunk is not there; remembers for one call what the cells of a row or column share."""
+    """Draws the cells whose own chunk is not there; remembers for one call what neighbouring cells share."""
 
-    __slots__ = ("_across", "_axes", "_coarser", "_down", "_finer", "_get", "_ideal", "_pieces")
+    __slots__ = ("_above", "_across", "_axes", "_below", "_down", "_finer", "_get", "_grids", "_pieces", "_up")
 
     def __init__(
         self, grids: PlaneGrids, ideal: int, resident: Resident, finest_below: int, pieces: list[Piece]
     ) -> None:
+        self._grids = grids
         self._axes = grids.axes
-        self._ideal = ideal
         self._get = resident.get
         self._pieces = pieces
         self._finer = range(ideal - 1, max(ideal - finest_below, 0) - 1, -1)
-        self._coarser = range(ideal + 1, len(grids.axes))
         self._down: dict[int, _Line] = {}
         self._across: dict[int, _Line] = {}
+        #: Best chunk for all that a chunk two levels up holds, and its tile: its cells share one search.
+        self._above: dict[tuple[int, int], tuple[PlaneChunk, int] | None] = {}
+        #: Cells in one of the next two levels' chunks, (down, across) each, where all levels' borders coincide.
+        self._up: tuple[int, int, int, int] | None = None
+        self._below: list[tuple[int, int, int]] = []
+        factors = grids.factors
+        if ideal + 2 < len(self._axes) and all(y and x for y, x in factors[self._finer.stop + 1 :]):
+            (y1, x1), (y2, x2) = factors[ideal], factors[ideal + 1]
+            self._up = y1, x1, y2, x2
+            y, x = 1, 1
+            for level in self._finer:
+                y, x = y * factors[level][0], x * factors[level][1]
+                self._below.append((level, y, x))
 
     def draw(self, chunk: PlaneChunk, rect: Rect, failed: bool) -> None:
+        if self._up is None:
+            self._draw_unaligned(chunk, rect, _FAILED if failed else _PROVISIONAL)
+            return
+        ideal, row, col = chunk
         status = _FAILED if failed else _PROVISIONAL
-        _, row, col = chunk
+        get = self._get
+        for level, y, x in self._below:
+            # Where a view is cold, its first finer chunk is not there: one look settles it.
+            if get((level, row * y, col * x)) is not None and self._draw_finer(level, rect, status):
+                return
+        y1, x1, y2, x2 = self._up
+        row, col = row // y1, col // x1
+        source = (ideal + 1, row, col)
+        tile = get(source)
+        if tile is None:
+            key = row // y2, col // x2
+            try:
+                best = self._above[key]
+            except KeyError:
+                best = self._above[key] = self._best_of(ideal + 2, *key)
+            if best is None:
+                self._pieces.append(tuple.__new__(Piece, (chunk, rect, -1, _FAILED if failed else _EMPTY)))
+                return
+            source, tile = best
+        self._pieces.append(tuple.__new__(Piece, (source, rect, tile, status)))
+
+    def _best_of(self, level: int, row: int, col: int) -> tuple[PlaneChunk, int] | None:
+        """The finest resident chunk that holds all of a chunk, where all levels' borders coincide."""
+        tile = self._get((level, row, col))
+        while tile is None:
+            if level + 1 == len(self._axes):
+                return None
+            y, x = self._grids.factors[level]
+            level, row, col = level + 1, row // y, col // x
+            tile = self._get((level, row, col))
+        return (level, row, col), tile
+
+    def _draw_unaligned(self, chunk: PlaneChunk, rect: Rect, status: CellStatus) -> None:
+        """Any pyramid: borders of one level may lie anywhere in the chunks of another."""
+        ideal, row, col = chunk
         down = self._down.get(row)
         if down is None:
-            down = self._down[row] = _Line(self._axes, 0, self._finer, self._coarser, rect[0], rect[2])
+            down = self._down[row] = _Line(self._axes, 0, ideal, self._finer, rect[0], rect[2])
         across = self._across.get(col)
         if across is None:
-            across = self._across[col] = _Line(self._axes, 1, self._finer, self._coarser, rect[1], rect[3])
-        get = self._get
-        for level, rows, cols in zip(self._finer, down.finer, across.finer, strict=True):
-            # Where a view is cold, its first finer chunk is not there: one look settles it.
-            if get((level, rows[0][0], cols[0][0])) is not None and self._draw_finer(level, rows, cols, status):
+            across = self._across[col] = _Line(self._axes, 1, ideal, self._finer, rect[1], rect[3])
+        for level, first_row, first_col in zip(self._finer, down.finer, across.finer, strict=True):
+            if self._get((level, first_row, first_col)) is not None and self._draw_finer(level, rect, status):
                 return
-        level = self._ideal
+        level = ideal
         for up_row, up_col in zip(down.chain, across.chain, strict=False):
             level += 1
-            tile = get((level, up_row, up_col))
+            tile = self._get((level, up_row, up_col))
             if tile is not None:
-                self._pieces.append(tuple.__new__(Piece, ((level, up_row, up_col), rect, tile, status)))
+                self._pieces.append(Piece((level, up_row, up_col), rect, tile, status))
                 return
         self._draw_coarser(chunk, level + 1, rect, status)
 
-    def _draw_finer(
-        self,
-        level: int,
-        rows: list[tuple[int, float, float]],
-        cols: list[tuple[int, float, float]],
-        status: CellStatus,
-    ) -> bool:
+    def _draw_finer(self, level: int, rect: Rect, status: CellStatus) -> bool:
         """Draw the cell from the chunks of a finer level, if all that meet it are there."""
         get = self._get
+        down, across = self._axes[level]
+        columns = across.cuts(rect[1], rect[3])
         found = []
-        for row, y0, y1 in rows:
-            for col, x0, x1 in cols:
+        for row, y0, y1 in down.cuts(rect[0], rect[2]):
+            for col, x0, x1 in columns:
                 tile = get((level, row, col))
                 if tile is None:
                     return False
@@ -169,7 +213,15 @@ class _StandIns:
 
 
 class _Line:
-    """What the cells of one row (or column) share: how the levels below cut it, and which chunks above hold it."""
+    """What the cells of one row (or column) share.
+
+    Attributes
+    ----------
+    finer
+        For each finer level the first chunk that meets the line.
+    chain
+        The chunk that holds all of the line at the next level, the one above that, and so on, as long as one does.
+    """
 
     __slots__ = ("chain", "finer")
 
@@ -177,15 +229,14 @@ class _Line:
         self,
         axes: tuple[tuple[AxisGrid, AxisGrid], ...],
         axis: int,
+        ideal: int,
         finer: range,
-        coarser: range,
         low: float,
         high: float,
     ) -> None:
-        self.finer = [axes[level][axis].cuts(low, high) for level in finer]
-        #: Indices at the levels above, from the next one up, as long as one chunk holds all of the line.
+        self.finer = [axes[level][axis].cuts(low, high)[0][0] for level in finer]
         self.chain: list[int] = []
-        for level in coarser:
+        for level in range(ideal + 1, len(axes)):
             grid = axes[level][axis]
             first, stop = grid.indices(low + grid.tolerance, high - grid.tolerance)
             if stop - first != 1:
@@ -216,23 +267,23 @@ def cell_statuses(levels: tuple[PlaneLevel, ...], ideal: int, pieces: Iterable[P
     A cell of several parts counts once, as its worst part: a cell that is partly EMPTY is EMPTY.
     """
     down, across = grids_of(levels).axes[ideal]
-    whole = 0
-    counts: Counter[CellStatus] = Counter()
-    worst: dict[tuple[int, int], CellStatus] = {}
+    final = missing = 0
+    provisional: set[tuple[int, int]] = set()
+    failed: set[tuple[int, int]] = set()
+    empty: set[tuple[int, int]] = set()
     for chunk, rect, _, status in pieces:
         if status is _FINAL:
-            whole += 1
-        elif status is _MISSING:
-            counts[_MISSING] += 1
+            final += 1
+            continue
+        if status is _MISSING:
+            missing += 1
+            continue
+        if chunk[0] == ideal:
+            cell = chunk[1], chunk[2]
         else:
-            if chunk[0] == ideal:
-                cell = chunk[1], chunk[2]
-            else:
-                cell = down.index_at(0.5 * (rect[0] + rect[2])), across.index_at(0.5 * (rect[1] + rect[3]))
-            known = worst.get(cell)
-            if known is None or status > known:
-                worst[cell] = status
-    if whole:
-        counts[_FINAL] = whole
-    counts.update(worst.values())
-    return counts
+            cell = down.index_at(0.5 * (rect[0] + rect[2])), across.index_at(0.5 * (rect[1] + rect[3]))
+        (provisional if status is _PROVISIONAL else empty if status is _EMPTY else failed).add(cell)
+    counts: Counter[CellStatus] = Counter()
+    counts[_FINAL], counts[_MISSING], counts[_FAILED] = final, missing, len(failed)
+    counts[_EMPTY], counts[_PROVISIONAL] = len(empty), len(provisional - empty)
+    return +counts

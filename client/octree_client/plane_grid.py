@@ -56,7 +56,9 @@ class AxisGrid:
     def index_at(self, world: float) -> int:
         """The cell that a place in the image lies in; the nearest one for a place outside."""
         index = int((world - self.origin) // self.step)
-        return 0 if index < 0 else min(index, self.count - 1)
+        if index >= self.count:
+            return self.count - 1
+        return index if index > 0 else 0
 
     def indices(self, low: float, high: float) -> tuple[int, int]:
         """Half-open range of the cells that share more than a point with ``[low, high)``; (0, 0) if there is none."""
@@ -111,9 +113,12 @@ class PlaneGrids:
         World (y0, x0, y1, x1) of the image.
     octaves
         For each level (sum over both axes of log2(scale) squared, sum of log2(scale)); see `level_choice`.
+    factors
+        For each level but the last, down and across: how many of its cells a cell of the next level is made of, where
+        their borders coincide all over the image; 0 where they do not.
     """
 
-    __slots__ = ("axes", "extent", "octaves")
+    __slots__ = ("axes", "extent", "factors", "octaves")
 
     def __init__(self, levels: tuple[PlaneLevel, ...]) -> None:
         y0, x0, y1, x1 = self.extent = image_extent(levels)
@@ -121,6 +126,20 @@ class PlaneGrids:
         self.axes = tuple((AxisGrid(v, 0, y0, y1, near_y), AxisGrid(v, 1, x0, x1, near_x)) for v in levels)
         logs = [(log2(v.scale[0]), log2(v.scale[1])) for v in levels]
         self.octaves = tuple((a * a + b * b, a + b) for a, b in logs)
+        self.factors = tuple(
+            (_factor(fine[0], coarse[0]), _factor(fine[1], coarse[1]))
+            for fine, coarse in zip(self.axes, self.axes[1:], strict=False)
+        )
+
+
+def _factor(fine: AxisGrid, coarse: AxisGrid) -> int:
+    """How many cells of `fine` make a cell of `coarse`; 0 unless every coarse border is a fine one."""
+    factor = round(coarse.step / fine.step)
+    if factor < 1 or -(-fine.count // factor) != coarse.count:
+        return 0
+    drift = abs(coarse.origin - fine.origin) + abs(coarse.step - factor * fine.step) * coarse.count
+    # Half of the tolerance, because `AxisGrid.cuts` compares rounded numbers with the whole of it.
+    return factor if drift <= 0.5 * fine.tolerance else 0
 
 
 _MEMO_MOST = 64

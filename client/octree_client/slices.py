@@ -7,6 +7,7 @@ every level, and several positions lie in the same chunk where chunks are thicke
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import floor
 
 from octree_client.cover import PlaneChunk
@@ -55,6 +56,13 @@ class KeyTemplate:
         """The chunk's name over all axes."""
         level, row, col = chunk
         return ChunkKey(self._dataset, level, (*self._before[level], row, col, *self._after))
+
+    def keys(self, level: int) -> Callable[[int, int], ChunkKey]:
+        """`key` for many chunks of one level: a function of row and column."""
+        dataset, before, after = self._dataset, self._before[level], self._after
+        if not before and not after:
+            return lambda row, col: ChunkKey(dataset, level, (row, col))
+        return lambda row, col: ChunkKey(dataset, level, (*before, row, col, *after))
 
     def chunk(self, key: ChunkKey) -> PlaneChunk | None:
         """The chunk of the plane that has this name; None if it belongs to another position or dataset."""

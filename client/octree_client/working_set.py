@@ -95,19 +95,26 @@ def working_set(
     mid_col = (center[1] - across.origin) / across.step - 0.5
     target = min(ideal + COVERAGE_ABOVE, len(levels) - 1)
 
-    cells: dict[tuple[int, int], int] = {}
+    cells: dict[tuple[int, int], Wanted] = {}
     uncovered: list[Rect] = []
     row0, col0, row1, col1 = visible_cells(levels, ideal, view)
+    origin_y, step_y, origin_x, step_x = down.origin, down.step, across.origin, across.step
+    name = template.keys(ideal)
     for chunk, rect, tile, status in pieces:
         if status is _FINAL or status is _MISSING:
             continue
-        if status is not _FAILED:
-            # The piece lies inside its cell; a cell that borders on the image's edge may be stretched, hence the cut.
-            row = min(max(int((0.5 * (rect[0] + rect[2]) - down.origin) // down.step), row0), row1 - 1)
-            col = min(max(int((0.5 * (rect[1] + rect[3]) - across.origin) // across.step), col0), col1 - 1)
-            cells[row, col] = int(16.0 * hypot(row - mid_row, col - mid_col))
         if tile < 0 or chunk[0] > target:
             uncovered.append(rect)
+        if status is _FAILED:
+            continue
+        # The piece lies inside its cell; one at the image's edge may be stretched beyond its own grid, hence the cut.
+        row = int((0.5 * (rect[0] + rect[2]) - origin_y) // step_y)
+        col = int((0.5 * (rect[1] + rect[3]) - origin_x) // step_x)
+        if not (row0 <= row < row1 and col0 <= col < col1):
+            row, col = min(max(row, row0), row1 - 1), min(max(col, col0), col1 - 1)
+        if (row, col) not in cells:
+            distance = int(16.0 * hypot(row - mid_row, col - mid_col))
+            cells[row, col] = Wanted(name(row, col), 0, _VISIBLE, distance if distance < _FARTHEST else _FARTHEST)
 
     wanted: dict[PlaneChunk, Wanted] = {}
     key = template.key
@@ -123,9 +130,9 @@ def working_set(
     room = max(0, min(most, limits.WANTS_PER_VIEW) - len(wanted))
     result = list(wanted.values())
     if len(cells) > room:
-        cells = dict(sorted(cells.items(), key=lambda item: item[1])[:room])
-    for (row, col), distance in cells.items():
-        result.append(Wanted(key((ideal, row, col)), 0, _VISIBLE, min(distance, _FARTHEST)))
+        result.extend(sorted(cells.values(), key=lambda one: one.priority)[:room])
+        return result
+    result.extend(cells.values())
     if only_ideal:
         return result
     room -= len(cells)
@@ -170,17 +177,16 @@ def _coverage(
     """The chunks to ask for so that every one of these rectangles gets a stand-in; each once, in order."""
     found: dict[PlaneChunk, None] = {}
     down, across = axes[target]
-    row_memo: dict[float, range] = {}
-    col_memo: dict[float, range] = {}
+    row_memo: dict[tuple[float, float], range] = {}
+    col_memo: dict[tuple[float, float], range] = {}
     for rect in uncovered:
-        # Rows of rectangles begin at the same number, so that a row is worked out once; where parts of one cell begin
-        # together and end apart, the longer one wins.
-        rows = row_memo.get(rect[0])
-        if rows is None or down.border(rows.stop) < rect[2] - down.tolerance:
-            rows = row_memo[rect[0]] = range(*down.indices(rect[0] + down.tolerance, rect[2] - down.tolerance))
-        cols = col_memo.get(rect[1])
-        if cols is None or across.border(cols.stop) < rect[3] - across.tolerance:
-            cols = col_memo[rect[1]] = range(*across.indices(rect[1] + across.tolerance, rect[3] - across.tolerance))
+        y0, x0, y1, x1 = rect
+        rows = row_memo.get((y0, y1))
+        if rows is None:
+            rows = row_memo[y0, y1] = range(*down.indices(y0 + down.tolerance, y1 - down.tolerance))
+        cols = col_memo.get((x0, x1))
+        if cols is None:
+            cols = col_memo[x0, x1] = range(*across.indices(x0 + across.tolerance, x1 - across.tolerance))
         for row in rows:
             for col in cols:
                 chunk = (target, row, col)
