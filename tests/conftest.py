@@ -1,1 +1,51 @@
 """Shared by all tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Test modules import what they share as `tests.client.scene`, however pytest was started.
+if (root := str(Path(__file__).resolve().parent.parent)) not in sys.path:
+    sys.path.insert(0, root)
+
+
+@pytest.fixture(scope="session")
+def display() -> Iterator[str]:
+    """A display of our own, for tests with windows: ``DISPLAY`` is set to it for the rest of the session.
+
+    The X server chooses a free number itself and tells when it is ready (``-displayfd``), so that sessions side by side
+    never meet.
+    """
+    program = shutil.which("Xvfb")
+    if program is None:
+        pytest.skip("Xvfb is not installed (apt install xvfb)")
+    read, write = os.pipe()
+    server = subprocess.Popen(
+        [program, "-displayfd", str(write), "-screen", "0", "1600x1200x24", "-nolisten", "tcp", "-noreset"],
+        pass_fds=[write],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        number = pipe.readline().strip()  # the end of the file, and so "", if the server ends instead
+    assert number, "Xvfb did not start"
+    before = {name: os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
+    os.environ["DISPLAY"] = f":{number}"
+    os.environ.pop("WAYLAND_DISPLAY", None)
+    os.environ.pop("QT_QPA_PLATFORM", None)
+    yield os.environ["DISPLAY"]
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    server.terminate()
+    server.wait(timeout=10)

@@ -1,0 +1,274 @@
+"""Texture kinds, and the atlas: one texture that holds the tiles of a layer.
+
+A kind says how a dtype becomes texels; an atlas is a grid of tiles of one kind. Knows nothing of chunks, of levels,
+of what lies in which tile, nor of when a tile may be overwritten (`atlas`, `paging`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from octree_protocol.errors import OctreeError
+from vispy import gloo
+
+#: Tiles of an atlas along one edge, at most.
+TILES_PER_EDGE = 255
+
+
+class TextureError(OctreeError):
+    """A dtype, a tile or an atlas that no texture can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextureKind:
+    """How data of one dtype stands in a texture.
+
+    Attributes
+    ----------
+    name
+        The texture's internal format: ``r8``, ``r16``, ``r32f``, ``rgb8`` or ``rgba8``.
+    dtype
+        The data's dtype, as numpy's short string with byte order.
+    texels
+        dtype of what is uploaded, as numpy's short string.
+    channels
+        1, or 3 and 4 for colours.
+    low, high
+        Data values that the shader sees as 0 and as 1: a normalised texture is divided by its maximum on the way.
+    """
+
+    name: str
+    dtype: str
+    texels: str
+    channels: int
+    low: float
+    high: float
+
+    @property
+    def bytes_per_texel(self) -> int:
+        """Bytes that one texel takes; drivers pad three components to four."""
+        return np.dtype(self.texels).itemsize * (4 if self.channels == 3 else self.channels)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether texels may be NaN or infinite."""
+        return self.name == "r32f"
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether the texels are colours, which no colour map touches."""
+        return self.channels > 1
+
+    def to_texel_units(self, value: float) -> float:
+        """What the shader reads where the data are `value`."""
+        return (value - self.low) / (self.high - self.low)
+
+
+def texture_kind(dtype: DTypeLike, samples: int = 1) -> TextureKind:
+    """The kind of texture for a dtype.
+
+    ============================  ==========================================================================
+    data                          texture
+    ============================  ==========================================================================
+    u1, bool                      r8, exact
+    u2                            r16, exact
+    f4                            r32f, exact
+    i1, i2, f2                    r32f, exact
+    i4, u4, i8, u8, f8            r32f, rounded to 24 bits
+    complex                       r32f, the magnitude
+    3 or 4 samples of u1          rgb8, rgba8, exact
+    3 or 4 samples of integers    rgb8, rgba8: the dtype's whole range scaled to 0 .. 255
+    3 or 4 samples of floats      rgb8, rgba8: 0 .. 1 scaled to 0 .. 255, clipped
+    ============================  ==========================================================================
+
+    Parameters
+    ----------
+    dtype
+        Of the data, in either byte order.
+    samples
+        1, or the length of the last axis where that axis is a colour.
+
+    Raises
+    ------
+    TextureError
+        If the dtype is no number, or there are neither 1, 3 nor 4 samples.
+    """
+    source = np.dtype(dtype)
+    if source.kind not in "buifc":
+        raise TextureError(f"data of dtype {source} cannot be drawn: only booleans, integers, floats and complex can")
+    if samples in (3, 4):
+        if source.kind in "ui":
+            info = np.iinfo(source)
+            low, high = float(info.min), float(info.max)
+        else:
+            low, high = 0.0, 1.0
+        return TextureKind("rgb8" if samples == 3 else "rgba8", source.str, "|u1", samples, low, high)
+    if samples != 1:
+        raise TextureError(f"a colour has 3 or 4 samples, not {samples}")
+    if source.kind == "b" or (source.kind, source.itemsize) == ("u", 1):
+        return TextureKind("r8", source.str, "|u1", 1, 0.0, 255.0)
+    if (source.kind, source.itemsize) == ("u", 2):
+        return TextureKind("r16", source.str, "=u2", 1, 0.0, 65535.0)
+    return TextureKind("r32f", source.str, "=f4", 1, 0.0, 1.0)
+
+
+def to_texels(data: NDArray[Any], kind: TextureKind) -> NDArray[Any]:
+    """What is uploaded of a chunk: the very bytes where they are texels already, else a converted copy.
+
+    Parameters
+    ----------
+    data
+        (h, w), or (h, w, samples) for a colour; dtype of `kind`, either byte order.
+
+    Returns
+    -------
+    ndarray
+        C-contiguous, same shape, dtype ``kind.texels``. A view of `data` for u1, bool, u2 and f4 in native order.
+
+    Raises
+    ------
+    TextureError
+        If the data's number of axes or samples does not fit the kind.
+    """
+    if data.ndim != (3 if kind.is_colour else 2) or (kind.is_colour and data.shape[2] != kind.channels):
+        raise TextureError(f"data of shape {data.shape} do not fit a texture of kind {kind.name}")
+    texels = np.dtype(kind.texels)
+    if data.dtype == texels:
+        return np.ascontiguousarray(data)
+    if data.dtype.kind == "b" and not kind.is_colour:
+        return np.ascontiguousarray(data).view(texels)
+    if kind.is_colour:
+        scaled = (data.astype(np.float64) - kind.low) * (255.0 / (kind.high - kind.low))
+        return np.rint(np.clip(np.nan_to_num(scaled), 0, 255)).astype(texels)
+    if data.dtype.kind == "c":
+        data = np.abs(data)
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is drawn in the last colour
+        return np.ascontiguousarray(data, dtype=texels)
+
+
+def atlas_grid(tile_shape: tuple[int, int], bytes_per_texel: int, budget: int, max_texture: int) -> tuple[int, int]:
+    """How many tiles (down, across) an atlas gets: as many as the budget allows, as square as may be.
+
+    Parameters
+    ----------
+    tile_shape
+        (down, across) in texels.
+    budget
+        Bytes of video memory; kept, but for an atlas of a single tile.
+    max_texture
+        GL_MAX_TEXTURE_SIZE.
+
+    Raises
+    ------
+    TextureError
+        If not even one tile fits into a texture.
+    """
+    height, width = tile_shape
+    most_rows, most_columns = min(max_texture // height, TILES_PER_EDGE), min(max_texture // width, TILES_PER_EDGE)
+    if most_rows < 1 or most_columns < 1:
+        raise TextureError(
+            f"a tile of {width} x {height} does not fit into a texture of at most {max_texture} x {max_texture}: "
+            "use a smaller octree.tile_size"
+        )
+    tiles = max(1, budget // (height * width * bytes_per_texel))
+    columns = min(most_columns, tiles, math.ceil(math.sqrt(tiles * height / width)))
+    rows = max(1, min(most_rows, tiles // columns))
+    columns = max(1, min(most_columns, tiles // rows))
+    return rows, columns
+
+
+class AtlasTexture:
+    """One texture of ``rows * columns`` tiles, numbered row by row.
+
+    Parameters
+    ----------
+    tile_shape
+        (down, across) in texels: the largest array that a tile takes.
+    kind
+        What the texels are.
+    grid
+        (rows, columns), as from `atlas_grid`.
+
+    Notes
+    -----
+    The upload is deferred: vispy reads the array when the context's queue is flushed, at the next draw. Until then
+    the array is held here, so that its memory stays mapped, and its content must not change; `flushed` lets it go.
+    """
+
+    def __init__(self, tile_shape: tuple[int, int], kind: TextureKind, grid: tuple[int, int]) -> None:
+        self.tile_shape = tile_shape
+        self.kind = kind
+        self.rows, self.columns = grid
+        self._pending: list[NDArray[Any]] = []
+        shape = (self.rows * tile_shape[0], self.columns * tile_shape[1], kind.channels)
+        self.texture: Any = gloo.Texture2D(
+            shape,
+            format={1: "red", 3: "rgb", 4: "rgba"}[kind.channels],
+            internalformat=kind.name,
+            interpolation="nearest",
+            wrapping="clamp_to_edge",
+            resizable=False,
+        )
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles there are."""
+        return self.rows * self.columns
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of video memory."""
+        return self.tiles * self.tile_shape[0] * self.tile_shape[1] * self.kind.bytes_per_texel
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(down, across) of the whole texture in texels."""
+        return self.rows * self.tile_shape[0], self.columns * self.tile_shape[1]
+
+    @property
+    def pending(self) -> int:
+        """Arrays that are still to be read by the next flush."""
+        return len(self._pending)
+
+    def upload(self, tile: int, data: NDArray[Any]) -> None:
+        """Put a chunk into a tile, from the tile's upper left corner.
+
+        Parameters
+        ----------
+        tile
+            0 .. `tiles` - 1.
+        data
+            (h, w) or (h, w, samples), not larger than the tile; its memory must stay as it is until `flushed`.
+
+        Raises
+        ------
+        TextureError
+            If there is no such tile, or the data do not fit it.
+        """
+        if not 0 <= tile < self.tiles:
+            raise TextureError(f"tile {tile} of an atlas of {self.tiles}")
+        texels = to_texels(data, self.kind)
+        if texels.shape[0] > self.tile_shape[0] or texels.shape[1] > self.tile_shape[1]:
+            raise TextureError(f"data of shape {data.shape} in a tile of {self.tile_shape}")
+        row, column = divmod(tile, self.columns)
+        self._pending.append(texels)
+        # One tile alone fills its texture: vispy would take that for a resize, which this texture refuses.
+        self.texture.glir.command(
+            "DATA",
+            self.texture.id,
+            (row * self.tile_shape[0], column * self.tile_shape[1]),
+            texels.reshape(*texels.shape[:2], self.kind.channels),
+        )
+
+    def flushed(self) -> None:
+        """The queue has been flushed: the arrays are in video memory, and nothing reads them any more."""
+        self._pending.clear()
+
+    def close(self) -> None:
+        """Free the video memory at the context's next flush."""
+        self._pending.clear()
+        self.texture.delete()

@@ -1,0 +1,180 @@
+"""Pieces of the screen to vertices. Pure (no I/O).
+
+Everything that is large (world coordinates, voxels far from the origin) is subtracted here in float64; what becomes
+float32 is small: clip coordinates within the canvas, and voxels from the corner of the piece's own chunk. Equal world
+coordinates give bit-identical clip coordinates, so neighbouring pieces share their edge and a pixel belongs to one.
+
+A piece also carries the tiles of its eight neighbours at its own level. Linear interpolation reaches at most one voxel
+over a chunk's border, so that these are all that it can need, however the levels and chunks are shaped; and no table
+has to be kept, grown or uploaded. Knows nothing of GL, nor of how pieces were chosen (`cover`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from octree_protocol.keys import CellStatus
+
+from octree_client.camera import Camera, PlaneLevel
+from octree_client.cover import Piece, PlaneChunk, Resident
+
+#: One vertex; every field is a vec4 of float32, pairs are (x, y).
+#:
+#: ``a_corner``  clip position, then the continuous voxel coordinates from the own chunk's corner
+#: ``a_tile``    texel of the own tile's corner in the atlas, then the own chunk's shape in voxels
+#: ``a_sides``   tiles of the neighbours above, left, right, below; -1 where there is none
+#: ``a_corners`` tiles of the neighbours above left, above right, below left, below right; -1 where there is none
+#: ``a_state``   nominal chunk shape of the level, level minus ideal level, `CellStatus`; `NO_DATA` is added to the
+#:               status where there is no tile to draw from
+VERTEX = np.dtype(
+    [(name, np.float32, 4) for name in ("a_corner", "a_tile", "a_sides", "a_corners", "a_state")],
+)
+
+#: Added to the status of a piece without a tile.
+NO_DATA = 8
+
+#: Two triangles of the four vertices of a piece: upper left, upper right, lower left, lower right.
+TRIANGLES = (0, 2, 1, 1, 2, 3)
+
+_FLOATS = 20
+
+
+class LevelArrays:
+    """The levels as float64 arrays of shape (levels, 2); pairs are (down, across)."""
+
+    __slots__ = ("chunk", "scale", "shape", "translation")
+
+    def __init__(self, levels: Sequence[PlaneLevel]) -> None:
+        self.scale = np.array([v.scale for v in levels], np.float64)
+        self.translation = np.array([v.translation for v in levels], np.float64)
+        self.chunk = np.array([v.chunk for v in levels], np.float64)
+        self.shape = np.array([v.shape for v in levels], np.float64)
+
+
+def build_quads(
+    pieces: Sequence[Piece],
+    resident: Resident,
+    levels: LevelArrays,
+    ideal_level: int,
+    camera: Camera,
+    tile_shape: tuple[int, int],
+    atlas_columns: int,
+    neighbours: bool = True,
+) -> NDArray[Any]:
+    """The vertices of all pieces.
+
+    Parameters
+    ----------
+    pieces
+        What to draw; what lies outside the view is clipped to its edge.
+    resident
+        Tiles by chunk, for the neighbours.
+    levels
+        Of the dataset.
+    ideal_level
+        What the level difference counts from.
+    camera
+        The view.
+    tile_shape
+        (down, across) in texels.
+    atlas_columns
+        Tiles in a row of the atlas.
+    neighbours
+        Whether to look the neighbours up: nearest interpolation needs none.
+
+    Returns
+    -------
+    ndarray
+        Shape (4 * len(pieces),), dtype `VERTEX`.
+    """
+    count = len(pieces)
+    if count == 0:
+        return np.empty(0, VERTEX)
+    whole = np.fromiter(
+        chain.from_iterable((*piece[0], piece[2], piece[3]) for piece in pieces), np.int64, 5 * count
+    ).reshape(count, 5)
+    rects = np.fromiter(chain.from_iterable(piece[1] for piece in pieces), np.float64, 4 * count).reshape(count, 4)
+
+    view = camera.view()
+    np.clip(rects[:, 0::2], view[0], view[2], out=rects[:, 0::2])
+    np.clip(rects[:, 1::2], view[1], view[3], out=rects[:, 1::2])
+
+    level, tile = whole[:, 0], whole[:, 3]
+    scale, translation, chunk = levels.scale[level], levels.translation[level], levels.chunk[level]
+    first = whole[:, 1:3] * chunk
+    own = np.minimum(chunk, levels.shape[level] - first)
+
+    out = np.empty((count, 4, _FLOATS), np.float32)
+    width, height = camera.canvas
+    down, across = rects[:, 0::2], rects[:, 1::2]
+    clip_x = (across - camera.center[1]) * (2.0 / (camera.pixel_size * width))
+    clip_y = (camera.center[0] - down) * (2.0 / (camera.pixel_size * height))
+    voxel_x = (across - translation[:, 1:]) / scale[:, 1:] + (0.5 - first[:, 1:])
+    voxel_y = (down - translation[:, :1]) / scale[:, :1] + (0.5 - first[:, :1])
+    for vertex, (i, j) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+        out[:, vertex, 0] = clip_x[:, j]
+        out[:, vertex, 1] = clip_y[:, i]
+        out[:, vertex, 2] = voxel_x[:, j]
+        out[:, vertex, 3] = voxel_y[:, i]
+
+    drawn = np.maximum(tile, 0)
+    same = np.empty((count, _FLOATS - 4), np.float32)
+    same[:, 0] = drawn % atlas_columns * tile_shape[1]
+    same[:, 1] = drawn // atlas_columns * tile_shape[0]
+    same[:, 2:4] = own[:, ::-1]
+    same[:, 4:12] = _neighbour_tiles(pieces, resident) if neighbours else -1.0
+    same[:, 12:14] = chunk[:, ::-1]
+    same[:, 14] = level - ideal_level
+    same[:, 15] = whole[:, 4] + np.where(tile < 0, NO_DATA, 0)
+    out[:, :, 4:] = same[:, None, :]
+    return out.reshape(-1).view(VERTEX)
+
+
+def _neighbour_tiles(pieces: Sequence[Piece], resident: Resident) -> NDArray[Any]:
+    """Tiles of the neighbours, shape (pieces, 8), in the order of ``a_sides`` and ``a_corners``."""
+    missing: dict[PlaneChunk, int] = {
+        piece.chunk: piece.tile for piece in pieces if piece.status is CellStatus.MISSING and piece.tile >= 0
+    }
+    # Chunks that the store does not have are interpolated to like all others, resident or drawn in the fill value.
+    get = resident.get
+    found: dict[PlaneChunk, tuple[int, ...]] = {}
+    rows: list[tuple[int, ...]] = []
+    for piece in pieces:
+        chunk = piece[0]
+        tiles = found.get(chunk)
+        if tiles is None:
+            if piece[2] < 0:
+                tiles = _NONE
+            else:
+                level, row, column = chunk
+                above, below, left, right = row - 1, row + 1, column - 1, column + 1
+                around = (
+                    (level, above, column),
+                    (level, row, left),
+                    (level, row, right),
+                    (level, below, column),
+                    (level, above, left),
+                    (level, above, right),
+                    (level, below, left),
+                    (level, below, right),
+                )
+                if missing:
+                    tiles = tuple([get(c, missing.get(c, -1)) for c in around])
+                else:
+                    tiles = tuple([get(c, -1) for c in around])
+            found[chunk] = tiles
+        rows.append(tiles)
+    return np.fromiter(chain.from_iterable(rows), np.float32, 8 * len(rows)).reshape(-1, 8)
+
+
+_NONE = (-1,) * 8
+
+
+def triangle_indices(capacity: int) -> NDArray[np.uint32]:
+    """Indices of the triangles of `capacity` pieces, shape (6 * capacity,)."""
+    quads = np.arange(capacity, dtype=np.uint32)[:, None] * 4
+    return (quads + np.array(TRIANGLES, np.uint32)).reshape(-1)
