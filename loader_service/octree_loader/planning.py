@@ -62,6 +62,11 @@ class DatasetPlan:
     dataset: Dataset
     levels: tuple[LevelPlan, ...]
 
+    @property
+    def block_shape(self) -> tuple[Index, ...]:
+        """See `LevelPlan.block_shape`; one for every level."""
+        return tuple(plan.block_shape for plan in self.levels)
+
     def block(self, level: int, index: Index) -> Index:
         """See `LevelPlan.block`."""
         return self.levels[level].block(index)

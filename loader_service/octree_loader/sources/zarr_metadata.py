@@ -202,7 +202,7 @@ def _fill(value: Any, dtype: np.dtype[Any], where: str) -> np.generic:
     except (TypeError, ValueError, OverflowError):
         pass
     if number is not None:
-        fill: np.generic = np.asarray(number).astype(dtype)[()]
+        fill: np.generic = np.asarray(number).astype(dtype)[()]  # type: ignore[assignment]  # a scalar of 0 axes
         return fill
     raise SourceError(f"{where} has the fill_value {str(value)[:80]!r}, which is no {dtype}: it is damaged")
 
