@@ -12,7 +12,7 @@ from types import TracebackType
 
 from octree_loader.liveness import HeldLock
 from octree_protocol import addresses
-from octree_protocol.addresses import DEFAULT_NAME, check_name, parse_address
+from octree_protocol.addresses import DEFAULT_NAME, ipc_path
 from octree_protocol.errors import OctreeError
 
 
@@ -104,22 +104,20 @@ def default_address(name: str = DEFAULT_NAME) -> str:
 
 
 class InstanceLock:
-    """Says that this process is *the* daemon of a name, or at an ``ipc://`` address; held until `release` or its death.
+    """Says that this process is *the* daemon of a name, or of a socket; held from `acquire` to `release`, or its death.
 
     Parameters
     ----------
     place
-        The name of a daemon, or an ``ipc://`` address: its lock stands beside the socket. Name and default address of
-        the name share one lock.
+        The name of a daemon, an ``ipc://`` address, or the absolute path of a socket: the lock stands beside the
+        socket. A name and its default address share one lock.
 
     Raises
     ------
-    AlreadyRunning
-        If another process holds it.
     UnsafeFolder
-        If the lock's file cannot be made.
+        If the folder is not safe.
     AddressError
-        If `place` is neither a name nor an ``ipc://`` address.
+        If `place` is none of these.
 
     Notes
     -----
@@ -128,10 +126,24 @@ class InstanceLock:
     """
 
     def __init__(self, place: str = DEFAULT_NAME) -> None:
+        self.place = place
         self.path = _lock_path(place)
-        self._lock = self._take(place)
+        self._lock: HeldLock | None = None
 
-    def _take(self, place: str) -> HeldLock:
+    def acquire(self) -> None:
+        """Take the lock. A second call does nothing.
+
+        Raises
+        ------
+        AlreadyRunning
+            If another process, or another `InstanceLock`, holds it.
+        UnsafeFolder
+            If the lock's file cannot be made.
+        """
+        if self._lock is None:
+            self._lock = self._take()
+
+    def _take(self) -> HeldLock:
         while True:
             try:
                 descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -143,7 +155,7 @@ class InstanceLock:
                 pid = _read_pid(self.path)
                 who = f"process {pid}" if pid else "another process"
                 raise AlreadyRunning(
-                    f"{who} is the daemon {place!r} already: connect to it, end it with `kill {pid or 'PID'}`, "
+                    f"{who} is the daemon {self.place!r} already: connect to it, end it with `kill {pid or 'PID'}`, "
                     "or give this one another name (serve.name)",
                     pid,
                 ) from None
@@ -156,13 +168,15 @@ class InstanceLock:
 
     def release(self) -> None:
         """Let another daemon take the name. A second call does nothing."""
-        if self._lock.descriptor >= 0:
-            if _same_file(self._lock.descriptor, self.path):
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            if _same_file(lock.descriptor, self.path):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.path)
-            self._lock.close()
+            lock.close()
 
     def __enter__(self) -> InstanceLock:
+        self.acquire()
         return self
 
     def __exit__(
@@ -172,14 +186,15 @@ class InstanceLock:
 
 
 def _lock_path(place: str) -> str:
-    if "://" not in place:
-        return f"{runtime_folder()}/{check_name(place)}.lock"
-    address = parse_address(place, binding=True)
-    if address.scheme != "ipc":
-        raise addresses.AddressError(f"{place!r} needs no lock: the system gives a port to one process only")
-    if os.path.dirname(address.path) == addresses.runtime_folder():
+    if place.startswith("/"):
+        path = ipc_path(f"ipc://{place}")
+    elif "://" in place:
+        path = ipc_path(place)
+    else:
+        path = ipc_path(addresses.default_address(place))
+    if os.path.dirname(path) == addresses.runtime_folder():
         runtime_folder()
-    return address.path.removesuffix(".sock") + ".lock"
+    return path.removesuffix(".sock") + ".lock"
 
 
 def _same_file(descriptor: int, path: str) -> bool:

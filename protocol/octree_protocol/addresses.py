@@ -121,6 +121,14 @@ def _parse_tcp(url: str, rest: str, binding: bool) -> Address:
     return Address(url, "tcp", "", bare, port, loopback)
 
 
+def ipc_path(url: str) -> str:
+    """The path of the socket of an ``ipc://`` address. Raises `AddressError` if it is none."""
+    address = parse_address(url, binding=True)
+    if address.scheme != "ipc":
+        raise AddressError(f"{url!r} is not the address of a socket of this machine: ipc:///path/to/socket")
+    return address.path
+
+
 def check_name(name: str) -> str:
     """The name of a daemon, unchanged. Raises `AddressError` if it would not do as the name of a file."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):

@@ -29,6 +29,7 @@ HOLDER = """
 import sys
 from octree_loader.instance import InstanceLock
 lock = InstanceLock(sys.argv[1])
+lock.acquire()
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -106,7 +107,7 @@ def test_a_second_daemon_of_a_name_is_told_who_the_first_is(home: Path) -> None:
     holder = start_holder("lab")
     try:
         with pytest.raises(AlreadyRunning, match=f"process {holder.pid} is the daemon 'lab' already") as caught:
-            InstanceLock("lab")
+            InstanceLock("lab").acquire()
         assert (caught.value.pid, caught.value.exit_code) == (holder.pid, 75)
         with InstanceLock("another"):
             pass
@@ -135,11 +136,11 @@ def test_a_forked_child_does_not_keep_the_name_of_its_dead_parent() -> None:
     child = int(parent.stdout.readline())
     try:
         with pytest.raises(AlreadyRunning):
-            InstanceLock("lab")
+            InstanceLock("lab").acquire()
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait(10)
         os.kill(child, 0)
-        InstanceLock("lab").release()
+        InstanceLock("lab").acquire()
     finally:
         os.kill(child, signal.SIGKILL)
         end(parent)
@@ -147,6 +148,8 @@ def test_a_forked_child_does_not_keep_the_name_of_its_dead_parent() -> None:
 
 def test_release_leaves_nothing(home: Path) -> None:
     lock = InstanceLock("lab")
+    lock.acquire()
+    lock.acquire()
     assert os.listdir(home) == ["lab.lock"]
     lock.release()
     lock.release()
@@ -155,6 +158,7 @@ def test_release_leaves_nothing(home: Path) -> None:
 
 def test_release_does_not_remove_the_lock_of_a_successor(home: Path) -> None:
     lock = InstanceLock("lab")
+    lock.acquire()
     (home / "lab.lock").unlink()
     with InstanceLock("lab"):
         lock.release()
@@ -165,6 +169,7 @@ def test_a_lock_that_was_removed_while_we_opened_it_is_not_taken_for_ours(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = InstanceLock("lab")
+    first.acquire()
     taken: list[int] = []
 
     class Late(HeldLock):
@@ -185,12 +190,12 @@ def test_an_explicit_address_has_its_lock_beside_the_socket(tmp_path: Path) -> N
     with InstanceLock(f"ipc://{tmp_path}/here.sock") as lock:
         assert lock.path == f"{tmp_path}/here.lock"
         with pytest.raises(AlreadyRunning, match=f"process {os.getpid()}"):
-            InstanceLock(f"ipc://{tmp_path}/here.sock")
+            InstanceLock(f"{tmp_path}/here.sock").acquire()
 
 
 def test_a_name_and_its_default_address_share_one_lock() -> None:
     with InstanceLock("lab"), pytest.raises(AlreadyRunning):
-        InstanceLock(addresses.default_address("lab"))
+        InstanceLock(addresses.default_address("lab")).acquire()
 
 
 @pytest.mark.parametrize("place", ["../up", "", "tcp://127.0.0.1:5555", "http://x"])
@@ -201,7 +206,7 @@ def test_what_is_no_place_is_refused(place: str) -> None:
 
 def test_a_lock_in_a_folder_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(UnsafeFolder, match="No such file or directory"):
-        InstanceLock(f"ipc://{tmp_path}/not/here.sock")
+        InstanceLock(f"ipc://{tmp_path}/not/here.sock").acquire()
 
 
 def test_a_process_is_known_by_more_than_its_number() -> None:

@@ -11,6 +11,7 @@ from octree_protocol.addresses import (
     AddressError,
     check_name,
     default_address,
+    ipc_path,
     parse_address,
     runtime_folder,
 )
@@ -39,6 +40,9 @@ def test_ipc_addresses_are_local() -> None:
     address = parse_address("ipc:///run/user/7/octree-serve/default.sock")
     assert (address.scheme, address.path) == ("ipc", "/run/user/7/octree-serve/default.sock")
     assert address.loopback
+    assert ipc_path(address.url) == address.path
+    with pytest.raises(AddressError, match="not the address of a socket"):
+        ipc_path("tcp://127.0.0.1:5555")
 
 
 @pytest.mark.parametrize("url", ["tcp://127.0.0.1:0", "tcp://127.0.0.1:*", "tcp://*:5555"])
