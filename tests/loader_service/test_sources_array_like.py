@@ -40,7 +40,7 @@ class Computed:
 def factories(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
     module = types.ModuleType(MODULE)
     monkeypatch.setitem(__import__("sys").modules, MODULE, module)
-    yield module
+    return module
 
 
 def open_made(factories: types.ModuleType, made: Any, **options: Any) -> Source:
@@ -107,7 +107,13 @@ def test_a_list_of_levels_is_placed_by_its_shapes(factories: types.ModuleType) -
 
 @pytest.mark.parametrize("as_object", [False, True])
 def test_a_dict_or_an_object_says_more(factories: types.ModuleType, as_object: bool) -> None:
-    said = dict(levels=[RAMP, RAMP[::2]], axes=["q", "x"], scale=[[3, 1], [6, 1]], translation=[1, 1], fill_value=4)
+    said = {
+        "levels": [RAMP, RAMP[::2]],
+        "axes": ["q", "x"],
+        "scale": [[3, 1], [6, 1]],
+        "translation": [1, 1],
+        "fill_value": 4,
+    }
     source = open_made(factories, types.SimpleNamespace(**said) if as_object else said)
     assert [axis.name for axis in source.axes] == ["q", "x"]
     assert [level.scale for level in source.levels] == [(3, 1), (6, 1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -199,9 +200,15 @@ def test_a_pyramid_of_a_thousand_million_chunks_opens_at_once(tmp_path: Path) ->
     (path / ".zattrs").write_text(json.dumps({"multiscales": [{"axes": AXES, "datasets": placed}]}))
     for k, shape in enumerate(levels):
         (path / str(k)).mkdir()
-        array = dict(shape=shape, chunks=[256, 256], dtype="<u2", compressor=None, fill_value=0, filters=None)
+        array = {
+            "shape": shape,
+            "chunks": [256, 256],
+            "dtype": "<u2",
+            "compressor": None,
+            "fill_value": 0,
+            "filters": None,
+        }
         (path / str(k) / ".zarray").write_text(json.dumps(array | {"order": "C", "zarr_format": 2}))
-    import time
 
     began = time.perf_counter()
     source = open_path(path)

@@ -145,14 +145,14 @@ def test_shards(tmp_path: Path, codec: str) -> None:
 
 
 FOREIGN = {
-    "big-endian": dict(zarr_format=2, dtype=">u2", expected=TensorArray),
-    "fortran": dict(zarr_format=2, order="F", expected=TensorArray),
-    "bz2": dict(zarr_format=2, compressors=numcodecs.BZ2(1), expected=TensorArray),
-    "delta": dict(zarr_format=2, filters=[numcodecs.Delta("<u2")], expected=ZarrPythonArray),
-    "lzma": dict(zarr_format=2, compressors=numcodecs.LZMA(), expected=ZarrPythonArray),
-    "transpose": dict(zarr_format=3, filters=[zarr.codecs.TransposeCodec(order=(1, 0))], expected=TensorArray),
-    "crc32c": dict(zarr_format=3, compressors=[zarr.codecs.Crc32cCodec()], expected=TensorArray),
-    "big-endian-3": dict(zarr_format=3, serializer=zarr.codecs.BytesCodec(endian="big"), expected=TensorArray),
+    "big-endian": {"zarr_format": 2, "dtype": ">u2", "expected": TensorArray},
+    "fortran": {"zarr_format": 2, "order": "F", "expected": TensorArray},
+    "bz2": {"zarr_format": 2, "compressors": numcodecs.BZ2(1), "expected": TensorArray},
+    "delta": {"zarr_format": 2, "filters": [numcodecs.Delta("<u2")], "expected": ZarrPythonArray},
+    "lzma": {"zarr_format": 2, "compressors": numcodecs.LZMA(), "expected": ZarrPythonArray},
+    "transpose": {"zarr_format": 3, "filters": [zarr.codecs.TransposeCodec(order=(1, 0))], "expected": TensorArray},
+    "crc32c": {"zarr_format": 3, "compressors": [zarr.codecs.Crc32cCodec()], "expected": TensorArray},
+    "big-endian-3": {"zarr_format": 3, "serializer": zarr.codecs.BytesCodec(endian="big"), "expected": TensorArray},
 }
 
 
@@ -171,11 +171,11 @@ def test_what_is_not_read_by_hand_is_read_by_tensorstore_or_zarr(tmp_path: Path,
 @pytest.mark.parametrize("kind", ["v2", "v3", "shards", "crc32c", "lzma"])
 def test_what_is_not_stored_is_told_and_filled_where_a_piece_is_stored_in_part(tmp_path: Path, kind: str) -> None:
     options: dict[str, Any] = {
-        "v2": dict(zarr_format=2),
-        "v3": dict(zarr_format=3),
-        "shards": dict(shards=(32, 32)),
-        "crc32c": dict(compressors=[zarr.codecs.Crc32cCodec()]),
-        "lzma": dict(zarr_format=2, compressors=numcodecs.LZMA()),
+        "v2": {"zarr_format": 2},
+        "v3": {"zarr_format": 3},
+        "shards": {"shards": (32, 32)},
+        "crc32c": {"compressors": [zarr.codecs.Crc32cCodec()]},
+        "lzma": {"zarr_format": 2, "compressors": numcodecs.LZMA()},
     }[kind]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -221,7 +221,7 @@ def test_a_storage_chunk_is_decoded_once_for_all_pieces(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["direct", "shards"])
 def test_several_threads_read_at_once(tmp_path: Path, kind: str) -> None:
     data = picture((256, 256), "uint16")
-    options: dict[str, Any] = dict(shards=(64, 64)) if kind == "shards" else {}
+    options: dict[str, Any] = {"shards": (64, 64)} if kind == "shards" else {}
     source = open_path(write(tmp_path / "a", data, chunks=(32, 32), **options))
     start, wrong = threading.Barrier(4), []
 
