@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from octree_client.camera import PlaneLevel, image_extent, plane_levels
 from octree_client.cover import PlaneChunk
-from octree_client.plane_grid import Rect
+from octree_client.plane_grid import Rect, grids_of
 from octree_protocol.geometry import Axis, Dataset, Level
 
 Levels = tuple[PlaneLevel, ...]
@@ -38,9 +38,13 @@ def plain_levels(edge: int, chunk: int = 256) -> Levels:
 
 @st.composite
 def pyramids(draw: st.DrawFn) -> Levels:
-    """Odd sizes, factors of 1, 2 and 3 that differ by axis and level, levels rounded up or down, shifted or not."""
+    """Odd sizes, and factors of 1, 2 and 3 that differ by axis and level.
+
+    Aligned ones have borders that coincide; shifted ones forget the half voxel now and then, as many writers do; wild
+    ones are rounded up or down and have chunks of another size at every level, too.
+    """
     random = Random(draw(st.integers(0, 1 << 32)))
-    aligned = draw(st.booleans())
+    kind = draw(st.sampled_from(["aligned", "shifted", "wild"]))
     size = [random.randint(1, 90), random.randint(1, 90)]
     scale = [random.choice((1.0, 0.1, 0.325, 3.0)), random.choice((1.0, 0.1, 0.7))]
     shift = [random.choice((0.0, 0.5, -17.3, 1e6)), random.choice((0.0, 1e5))]
@@ -52,13 +56,13 @@ def pyramids(draw: st.DrawFn) -> Levels:
             PlaneLevel((size[0], size[1]), (chunk[0], chunk[1]), grid, (scale[0], scale[1]), (shift[0], shift[1]))
         )
         for axis in (0, 1):
-            factor = 2 if aligned else random.choice((1, 2, 2, 3))
-            round_up = aligned or random.random() < 0.7
+            factor = random.choice((1, 2, 2, 3))
+            round_up = kind != "wild" or random.random() < 0.7
             size[axis] = max(1, -(-size[axis] // factor) if round_up else size[axis] // factor)
-            if aligned or random.random() < 0.7:
+            if kind == "aligned" or random.random() < 0.7:
                 shift[axis] += 0.5 * (factor - 1) * scale[axis]
             scale[axis] *= factor
-            if not aligned and random.random() < 0.3:
+            if kind == "wild" and random.random() < 0.3:
                 chunk[axis] = random.randint(2, 13)
     return tuple(levels)
 
@@ -79,8 +83,17 @@ def some_chunks(levels: Levels, random: Random) -> list[PlaneChunk]:
 
 
 def some_view(levels: Levels, random: Random) -> Rect:
-    """A view that usually meets the image, and sometimes reaches over its edge or lies beside it."""
+    """A view that usually meets the image, sometimes beyond its edge or beside it, sometimes from border to border."""
     y0, x0, y1, x1 = image_extent(levels)
+    if random.random() < 0.3:
+        down, across = random.choice(grids_of(levels).axes)
+        row, col = random.randint(0, down.count), random.randint(0, across.count)
+        return (
+            down.border(row),
+            across.border(col),
+            down.border(row + random.randint(1, 3)),
+            across.border(col + random.randint(1, 3)),
+        )
     height, width = (y1 - y0) * random.uniform(0.05, 1.5), (x1 - x0) * random.uniform(0.05, 1.5)
     y, x = y0 + (y1 - y0) * random.uniform(-0.3, 1.3), x0 + (x1 - x0) * random.uniform(-0.3, 1.3)
     return y - height / 2, x - width / 2, y + height / 2, x + width / 2

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from octree_client.atlas import TileCache
 from octree_client.cover import FILL_TILE
 
-CHUNKS = st.tuples(st.integers(0, 1), st.integers(0, 3), st.integers(0, 3))
+CHUNKS = st.tuples(st.integers(0, 1), st.just(0), st.integers(0, 2))
 PLACES = st.sampled_from([(), (1,)])
 STEPS = st.lists(
     st.one_of(
@@ -108,3 +108,11 @@ def test_a_lost_texture_holds_nothing() -> None:
 def test_an_atlas_that_holds_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="give it 2 at least"):
         TileCache(1)
+
+
+def test_asking_again_for_a_chunk_that_is_there_counts_as_use() -> None:
+    cache = TileCache(3)
+    for frame, col in enumerate((0, 1, 0, 2)):
+        cache.assign((), (0, 0, col), frame, ())
+    assert set(cache.resident(())) == {(0, 0, 0), (0, 0, 2)}
+    cache.validate()

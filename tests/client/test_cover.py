@@ -76,7 +76,7 @@ def test_visible_cells_are_those_that_meet_the_view(levels: Levels, seed: int) -
         assert len(expected) <= count_cells(levels, level, view)
 
 
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=400)
 @given(pyramids(), SEEDS)
 def test_every_visible_cell_is_drawn_exactly_once_by_the_best_there_is(levels: Levels, seed: int) -> None:
     random = Random(seed)
@@ -121,6 +121,7 @@ def test_every_visible_cell_is_drawn_exactly_once_by_the_best_there_is(levels: L
                 assert part.status is (CellStatus.FAILED if own in failed else CellStatus.EMPTY)
             else:
                 assert part.chunk == best
+                assert meeting(levels, best[0], part.rect) == [best]
                 assert part.status is stand_in
     assert cell_statuses(levels, ideal, pieces) == worst
     assert touched_tiles(pieces) == {p.tile for p in pieces if p.tile >= 0}
@@ -186,3 +187,21 @@ def test_borders_are_exact_far_from_the_origin() -> None:
     pieces = cover(levels, 0, (far, far, far + 700, far + 700), {(len(levels) - 1, 0, 0): 1})
     assert {p.status for p in pieces} == {CellStatus.PROVISIONAL}
     assert all(p.rect[2] - p.rect[0] == 256.0 for p in pieces)
+
+
+def test_a_level_that_was_rounded_up_has_no_slivers_beyond_the_image() -> None:
+    for scale in (0.1, 0.3, 0.7, 1.1):
+        fine = PlaneLevel((20, 20), (10, 10), (2, 2), (scale, scale), (0.0, 0.0))
+        # 11 voxels of twice the size: the second chunk begins where the image ends, but for rounding.
+        coarse = PlaneLevel((11, 11), (10, 10), (2, 2), (2 * scale, 2 * scale), (0.5 * scale, 0.5 * scale))
+        levels = (fine, coarse)
+        assert visible_cells(levels, 1, image_extent(levels)) == (0, 0, 1, 1)
+        assert grids_of(levels).axes[1][0].border(1) == image_extent(levels)[2]
+
+
+def test_a_shift_by_half_a_voxel_is_no_alignment() -> None:
+    fine = PlaneLevel((64, 64), (8, 8), (8, 8), (1.0, 1.0), (0.0, 0.0))
+    assert grids_of((fine, PlaneLevel((32, 32), (8, 8), (4, 4), (2.0, 2.0), (0.5, 0.5)))).factors == ((2, 2),)
+    assert grids_of((fine, PlaneLevel((32, 32), (8, 8), (4, 4), (2.0, 2.0), (0.5, 0.0)))).factors == ((2, 0),)
+    assert grids_of((fine, PlaneLevel((22, 32), (8, 8), (3, 4), (3.0, 2.0), (1.0, 0.5)))).factors == ((3, 2),)
+    assert grids_of((fine, PlaneLevel((32, 32), (8, 8), (4, 4), (2.001, 2.0), (0.5, 0.5)))).factors == ((0, 2),)

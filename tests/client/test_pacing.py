@@ -60,6 +60,22 @@ def test_a_later_movement_does_not_prolong_a_hold() -> None:
     assert pacer.next_frame_at(1.009) == pytest.approx(1.0 + HOLD_S)
 
 
+def test_nor_does_it_while_the_screen_is_waited_for() -> None:
+    pacer = FramePacer()
+    pacer.frame_drawn(1.0, 1.002, whole=True, more=False)
+    for now in (1.006, 1.012):
+        pacer.camera_moved(now, awaited=9, load_ms=0.3)
+    assert pacer.next_frame_at(1.012) == pytest.approx(1.006 + HOLD_S)
+
+
+def test_a_frame_that_is_overdue_is_held_no_longer_than_from_when_it_was_due() -> None:
+    pacer = FramePacer()
+    pacer.changed(1.0)
+    pacer.camera_moved(1.008, awaited=9, load_ms=0.3)
+    pacer.validate()
+    assert pacer.next_frame_at(1.008) == pytest.approx(1.0 + HOLD_S)
+
+
 def test_nor_does_one_after_the_chunks_came() -> None:
     pacer = FramePacer()
     pacer.camera_moved(1.0, awaited=9, load_ms=0.3)

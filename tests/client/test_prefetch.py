@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.client.pyramids import Levels, plain_levels, pyramids, some_view
 
-from octree_client.camera import Camera
+from octree_client.camera import Camera, PlaneLevel
 from octree_client.plane_grid import visible_cells
 from octree_client.prefetch import Motion, MotionTracker, is_still, predicted_view, prefetch_cells
 
@@ -97,6 +97,8 @@ def test_a_moving_camera_has_the_cells_on_its_way() -> None:
     view = (1024.0, 1024.0, 1500.0, 1500.0)
     right = prefetch_cells(levels, 0, view, (1024.0, 1324.0, 1500.0, 1800.0))
     assert right == [(4, 6), (5, 6), (4, 7), (5, 7), (4, 8), (5, 8)]
+    below = prefetch_cells(levels, 0, view, (1324.0, 1024.0, 1800.0, 1500.0))
+    assert below == [(6, 4), (6, 5), (7, 4), (7, 5), (8, 4), (8, 5)]
     up = prefetch_cells(levels, 0, view, (724.0, 1024.0, 1200.0, 1500.0), most=3)
     assert up == [(3, 4), (3, 5), (2, 4)]
 
@@ -105,3 +107,10 @@ def test_the_cost_does_not_depend_on_how_far_ahead_the_motion_leads() -> None:
     levels = plain_levels(1 << 40)
     view = (1e9, 1e9, 1e9 + 2000, 1e9 + 2000)
     assert len(prefetch_cells(levels, 0, view, (0.0, 0.0, 1e12, 1e12))) == 32
+
+
+def test_a_cell_beyond_the_end_of_the_image_is_no_cell() -> None:
+    fine = PlaneLevel((20, 20), (10, 10), (2, 2), (1.0, 1.0), (0.0, 0.0))
+    coarse = PlaneLevel((11, 11), (5, 5), (3, 3), (2.0, 2.0), (0.5, 0.5))
+    assert prefetch_cells((fine, coarse), 1, (0.0, 0.0, 5.0, 5.0), None) == [(0, 1), (1, 0), (1, 1)]
+    assert prefetch_cells((fine, coarse), 1, (0.0, 0.0, 19.0, 19.0), None) == []
