@@ -1,0 +1,37 @@
+"""Look at images too large to load: the client of octree-serve.
+
+Scripts and notebooks use `open`, `connect` and `Viewer`; nothing of Qt or OpenGL is imported until a viewer is made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from octree_client.connection import ConnectionFailed, DatasetUnavailable
+from octree_client.embedded import DaemonDied
+from octree_client.reading import ChunkUnreadable, LevelArray
+from octree_client.session import Image, Session, connect, open
+
+if TYPE_CHECKING:
+    from octree_client.viewer import Viewer
+
+__all__ = [
+    "ChunkUnreadable",
+    "ConnectionFailed",
+    "DaemonDied",
+    "DatasetUnavailable",
+    "Image",
+    "LevelArray",
+    "Session",
+    "Viewer",
+    "connect",
+    "open",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Viewer":
+        from octree_client.viewer import Viewer
+
+        return Viewer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,443 @@
+"""The client's end of the wire: one thread that owns the socket, for all views of a process.
+
+The thread says hello, keeps the heart beating, notices that the daemon is gone, and starts over when another one
+answers. Views hand it their working sets, latest wins, and find what came of them in their inboxes; neither ever waits
+for the other. Knows nothing of cameras or textures.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from octree_client.shared import SharedArena
+from octree_protocol import PROTOCOL_VERSION, codec, limits
+from octree_protocol.errors import LocalProtocolError, OctreeError, ProtocolError
+from octree_protocol.geometry import Dataset
+from octree_protocol.messages import (
+    Announce,
+    AskStatus,
+    Bye,
+    ClientMessage,
+    Describe,
+    Described,
+    Farewell,
+    Hello,
+    Ping,
+    Refused,
+    Status,
+    ViewerSettings,
+    Want,
+    Wanted,
+    Welcome,
+)
+from octree_protocol.session import Session
+
+log = logging.getLogger("octree.connection")
+
+#: Hello is said again so often until somebody answers. Seconds.
+_HELLO_AGAIN = 0.5
+
+
+class ConnectionState(Enum):
+    """Where a connection stands, as a person should read it."""
+
+    CONNECTING = "connecting"
+    OPEN = "connected"
+    LOST = "lost"
+    REFUSED = "refused"
+    CLOSED = "closed"
+
+
+class ConnectionFailed(OctreeError):
+    """There is no daemon to talk to, or it will not talk to us."""
+
+
+class DatasetUnavailable(OctreeError):
+    """The daemon has no such dataset, or cannot open it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """A daemon has answered (again): numbers of datasets and slots that were learnt before mean nothing any more."""
+
+    datasets: dict[str, Dataset]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The daemon is gone: slots must not be touched any more."""
+
+    reason: str
+
+
+#: What a view finds in its inbox.
+Event = Announce | Reopened | Lost
+
+
+class Inbox:
+    """What has come for one view, oldest first.
+
+    Parameters
+    ----------
+    wake
+        Called in the connection's thread whenever there is something new; must not block.
+    """
+
+    __slots__ = ("_events", "_wake", "number")
+
+    def __init__(self, number: int, wake: Callable[[], None]) -> None:
+        self.number = number
+        self._events: deque[Event] = deque()
+        self._wake = wake
+
+    def put(self, event: Event) -> None:
+        """Called by the connection."""
+        self._events.append(event)
+        self._wake()
+
+    def take(self) -> list[Event]:
+        """Everything that has come since the last time."""
+        events = []
+        while self._events:
+            events.append(self._events.popleft())
+        return events
+
+
+class _Pending:
+    """A question that a thread waits for the answer to."""
+
+    __slots__ = ("answer", "done", "message")
+
+    def __init__(self, message: ClientMessage) -> None:
+        self.message = message
+        self.answer: Described | Status | Refused | None = None
+        self.done = threading.Event()
+
+
+class Connection:
+    """A connection to a daemon that outlives the daemon.
+
+    Parameters
+    ----------
+    address
+        ``ipc://...`` or ``tcp://...``.
+    name
+        Who we are, for the daemon's log and status.
+    on_lost
+        Called in the connection's thread again and again while the daemon is gone (an embedded one is started anew
+        there).
+    """
+
+    def __init__(self, address: str, name: str = "octree-client", on_lost: Callable[[], None] = lambda: None) -> None:
+        self.address = address
+        self.name = name
+        self.state = ConnectionState.CONNECTING
+        self.problem = ""
+        self.settings = ViewerSettings()
+        self.datasets: tuple[str, ...] = ()
+        self.arena: SharedArena | None = None
+        self._on_lost = on_lost
+        self._numbers = itertools.count(1)
+        self._views = itertools.count(1)
+        self._lock = threading.Lock()
+        self._inboxes: dict[int, Inbox] = {}
+        self._wants: dict[int, Sequence[Wanted]] = {}
+        self._sequences: dict[int, int] = {}
+        self._questions: dict[int, _Pending] = {}
+        self._known: dict[str, Dataset] = {}
+        self._redescribing: dict[int, str] = {}
+        self._instance = ""
+        self._changed = threading.Condition(self._lock)
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._awake = False
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="octree-connection", daemon=True)
+        self._thread.start()
+
+    # --- for views: never blocks -------------------------------------------------------------------------------------
+
+    def open_view(self, wake: Callable[[], None]) -> Inbox:
+        """A new view; see `Inbox` for `wake`."""
+        with self._lock:
+            inbox = Inbox(next(self._views), wake)
+            self._inboxes[inbox.number] = inbox
+        return inbox
+
+    def want(self, inbox: Inbox, entries: Sequence[Wanted]) -> None:
+        """The whole working set of a view from now on. The last one said before the thread comes round is sent."""
+        with self._lock:
+            self._wants[inbox.number] = entries
+        self._wake()
+
+    def close_view(self, inbox: Inbox) -> None:
+        """Forget everything that a view wants, and the view."""
+        with self._lock:
+            self._inboxes.pop(inbox.number, None)
+            self._wants[inbox.number] = ()
+        self._wake()
+
+    # --- for scripts: waits ------------------------------------------------------------------------------------------
+
+    def wait_until_open(self, timeout: float) -> None:
+        """Wait for a daemon to answer. Raises `ConnectionFailed` after `timeout` seconds at the latest."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self.state in (ConnectionState.OPEN, ConnectionState.REFUSED, ConnectionState.CLOSED), timeout
+            )
+            if self.state is not ConnectionState.OPEN:
+                why = self.problem or f"no daemon answers within {timeout:g} s; start one with octree-serve"
+                raise ConnectionFailed(f"{self.address}: {why}")
+
+    def describe(self, name: str, timeout: float = 30.0) -> Dataset:
+        """What a dataset is. Raises `DatasetUnavailable` with the daemon's reason."""
+        number = next(self._numbers)
+        answer = self._ask(number, Describe(name, number), timeout)
+        if isinstance(answer, Described):
+            with self._lock:
+                self._known[name] = answer.dataset
+            return answer.dataset
+        raise DatasetUnavailable(answer.reason if isinstance(answer, Refused) else f"{name}: an unexpected answer")
+
+    def status(self, timeout: float = 5.0) -> Status:
+        """What the daemon is doing."""
+        number = next(self._numbers)
+        answer = self._ask(number, AskStatus(number), timeout)
+        if isinstance(answer, Status):
+            return answer
+        raise ConnectionFailed(answer.reason if isinstance(answer, Refused) else "an unexpected answer")
+
+    def _ask(self, number: int, message: ClientMessage, timeout: float) -> Described | Status | Refused:
+        pending = _Pending(message)
+        with self._lock:
+            self._questions[number] = pending
+        self._wake()
+        try:
+            if not pending.done.wait(timeout) or pending.answer is None:
+                raise ConnectionFailed(f"{self.address}: {self.problem or f'no answer within {timeout:g} s'}")
+            return pending.answer
+        finally:
+            with self._lock:
+                self._questions.pop(number, None)
+
+    def close(self) -> None:
+        """Say goodbye and end the thread. Harmless when done twice."""
+        if self._closing:
+            return
+        self._closing = True
+        self._wake()
+        self._thread.join(5.0)
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+
+    def _wake(self) -> None:
+        if not self._awake:
+            self._awake = True
+            try:
+                os.write(self._wake_write, b"\0")
+            except OSError:
+                pass  # full of wake-ups already, or closed
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        context = zmq.Context(io_threads=1)
+        socket = context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 200)
+        socket.setsockopt(zmq.MAXMSGSIZE, limits.FRAME_BYTES)
+        socket.setsockopt(zmq.RECONNECT_IVL, 50)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+        socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing queues up for a daemon that is not there
+        socket.setsockopt(zmq.SNDTIMEO, 0)
+        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        poller = zmq.Poller()
+        poller.register(socket, zmq.POLLIN)
+        poller.register(monitor, zmq.POLLIN)
+        poller.register(self._wake_read, zmq.POLLIN)
+        self._socket = socket
+        self._session = Session()
+        self._heard = time.monotonic()
+        self._next_ping = 0.0
+        try:
+            socket.connect(self.address)
+            while not self._closing:
+                until = self._next_ping
+                if self.state is ConnectionState.OPEN:
+                    until = min(until, self._heard + limits.HEARTBEAT_TIMEOUT)
+                ready = dict(poller.poll(max(0, int((until - time.monotonic()) * 1e3) + 1)))
+                if self._wake_read in ready:
+                    self._awake = False
+                    os.read(self._wake_read, 4096)
+                if monitor in ready:
+                    self._watch(monitor)
+                if socket in ready:
+                    self._hear()
+                self._speak()
+            self._say(Bye())
+        except zmq.ZMQError as error:
+            self._set(ConnectionState.REFUSED, f"cannot connect: {error}")
+        finally:
+            self._set(ConnectionState.CLOSED, self.problem)
+            socket.disable_monitor()
+            socket.close()
+            context.term()
+
+    def _watch(self, monitor: zmq.Socket[bytes]) -> None:
+        while monitor.poll(0):
+            event = recv_monitor_message(monitor)
+            if event["event"] == zmq.EVENT_DISCONNECTED:
+                self._lose("the daemon is gone")
+            else:
+                self._greet()
+
+    def _greet(self) -> None:
+        self._session = Session()
+        self._say(Hello(PROTOCOL_VERSION, self.name, os.getpid()))
+        self._next_ping = time.monotonic() + _HELLO_AGAIN
+
+    def _speak(self) -> None:
+        """Send what is waiting to be sent, and keep the heart beating."""
+        now = time.monotonic()
+        if self.state is ConnectionState.OPEN:
+            if now - self._heard > limits.HEARTBEAT_TIMEOUT:
+                self._lose(f"the daemon has been silent for {limits.HEARTBEAT_TIMEOUT:g} s")
+                self._greet()
+                return
+            with self._lock:
+                wants, self._wants = self._wants, {}
+                questions = [p for p in self._questions.values() if not p.done.is_set()]
+            for view, entries in wants.items():
+                sequence = self._sequences[view] = self._sequences.get(view, 0) + 1
+                if not self._say(Want(view, sequence, tuple(entries))):
+                    with self._lock:  # it goes out with the next beat, unless a newer one has come
+                        self._wants.setdefault(view, entries)
+            for pending in questions:
+                if pending.message is not None and self._say(pending.message):
+                    pending.message = None  # type: ignore[assignment]
+        if now >= self._next_ping:
+            if self.state is ConnectionState.OPEN:
+                self._say(Ping(next(self._numbers)))
+                self._next_ping = now + limits.HEARTBEAT_INTERVAL
+            else:
+                if self.state is ConnectionState.LOST:
+                    self._on_lost()
+                self._greet()
+
+    def _say(self, message: ClientMessage) -> bool:
+        try:
+            self._session.sent(message)
+            self._socket.send(codec.encode(message))
+        except zmq.Again:
+            return False
+        except LocalProtocolError as error:
+            log.debug("not said: %s", error)
+            return False
+        return True
+
+    def _hear(self) -> None:
+        while True:
+            try:
+                frame = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._heard = time.monotonic()
+            try:
+                message = codec.decode_from_daemon(frame)
+                self._session.received(message)
+            except ProtocolError as error:
+                log.warning("the daemon at %s: %s", self.address, error)
+                continue
+            if isinstance(message, Announce):
+                for inbox in tuple(self._inboxes.values()):
+                    inbox.put(message)
+            elif isinstance(message, Described):
+                self._described(message)
+            elif isinstance(message, Status):
+                self._answer(message.about, message)
+            elif isinstance(message, Welcome):
+                self._welcome(message)
+            elif isinstance(message, Refused):
+                self._refused(message)
+            elif isinstance(message, Farewell):
+                self._lose(f"the daemon has ended ({message.reason})" if message.reason else "the daemon has ended")
+
+    def _welcome(self, message: Welcome) -> None:
+        self.settings = message.settings
+        self.datasets = message.datasets
+        self._instance = message.instance
+        self._sequences.clear()
+        if message.arena is not None:
+            try:
+                self.arena = SharedArena(message.arena.path, message.arena.nbytes, message.arena.token)
+            except OctreeError as error:
+                self._set(ConnectionState.REFUSED, f"its shared memory cannot be used: {error}")
+                return
+        # Datasets that were known before may have other numbers now; views start over when all are known again.
+        self._redescribing = {}
+        for name in self._known:
+            number = next(self._numbers)
+            self._redescribing[number] = name
+            self._say(Describe(name, number))
+        self._set(ConnectionState.OPEN, "")
+        if not self._redescribing:
+            self._reopen()
+
+    def _described(self, message: Described) -> None:
+        name = self._redescribing.pop(message.about, None)
+        if name is None:
+            self._answer(message.about, message)
+            return
+        self._known[name] = message.dataset
+        if not self._redescribing:
+            self._reopen()
+
+    def _reopen(self) -> None:
+        event = Reopened(dict(self._known))
+        for inbox in tuple(self._inboxes.values()):
+            inbox.put(event)
+
+    def _refused(self, message: Refused) -> None:
+        if message.code == "version":
+            self._set(ConnectionState.REFUSED, message.reason)
+        elif message.code == "no-session":
+            self._greet()
+        elif message.about in self._redescribing:
+            name = self._redescribing.pop(message.about)
+            self._known.pop(name, None)
+            log.warning("%s: %s", name, message.reason)
+            if not self._redescribing:
+                self._reopen()
+        elif message.about:
+            self._answer(message.about, message)
+        else:
+            log.warning("the daemon refuses: %s", message.reason)
+
+    def _answer(self, about: int, message: Described | Status | Refused) -> None:
+        with self._lock:
+            pending = self._questions.get(about)
+        if pending is not None:
+            pending.answer = message
+            pending.done.set()
+
+    def _lose(self, reason: str) -> None:
+        if self.state is not ConnectionState.OPEN:
+            return
+        self._set(ConnectionState.LOST, reason)
+        log.warning("%s: %s", self.address, reason)
+        for inbox in tuple(self._inboxes.values()):
+            inbox.put(Lost(reason))
+
+    def _set(self, state: ConnectionState, problem: str) -> None:
+        with self._changed:
+            self.state, self.problem = state, problem
+            self._changed.notify_all()

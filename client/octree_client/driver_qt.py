@@ -1,0 +1,73 @@
+"""Qt's event loop as a viewer's driver: a precise timer for frames, a queued signal for what the connection says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from qtpy.QtCore import QEventLoop, QObject, Qt, QTimer, Signal
+
+from octree_client.driver import Driver
+
+
+class _Waker(QObject):  # type: ignore[misc]
+    woken = Signal()
+
+
+class QtDriver(Driver):
+    """Draws in Qt's thread, whenever its event loop runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.PreciseTimer)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._due)
+        self._waker = _Waker()
+        self._waker.woken.connect(self._wake, Qt.QueuedConnection)
+        self._pending = False
+
+    def schedule(self, at: float | None) -> None:
+        """See `Driver`."""
+        if at is None:
+            self._timer.stop()
+        else:
+            self._timer.start(max(0, round((at - time.monotonic()) * 1e3)))
+
+    def wake(self) -> None:
+        """See `Driver`."""
+        if not self._pending:  # one queued signal is enough for whatever has come
+            self._pending = True
+            self._waker.woken.emit()
+
+    def _wake(self) -> None:
+        self._pending = False
+        self.on_wake()
+
+    def _due(self) -> None:
+        self.on_due()
+
+    def wait(self, done: Callable[[], bool], timeout: float) -> bool:
+        """See `Driver`. Runs an event loop of its own meanwhile, so that the window stays alive."""
+        if done():
+            return True
+        loop = QEventLoop()
+        watch = QTimer()
+        watch.setInterval(5)
+        until = time.monotonic() + timeout
+
+        def look() -> None:
+            if done() or time.monotonic() >= until:
+                loop.quit()
+
+        watch.timeout.connect(look)
+        watch.start()
+        loop.exec_()
+        watch.stop()
+        return done()
+
+    def close(self) -> None:
+        """See `Driver`."""
+        self._timer.stop()
+        self._waker.woken.disconnect()
+        self.on_due = self.on_wake = lambda: None

@@ -1,0 +1,71 @@
+"""What the scheduler wants done, as values. Pure (no I/O): `pools` and `server` do it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from octree_protocol.messages import Announce
+
+#: Whoever wants chunks; the scheduler only tells one from another.
+Client = Hashable
+
+
+class PoolSpec(NamedTuple):
+    """What the scheduler must know of a pool. Sorted by `relative_level` they share out all relative levels.
+
+    `one_by_one`: a worker has one load under way and no other lies ready (``force_synchronous``).
+    """
+
+    relative_level: int
+    workers_most: int
+    delay_seconds: float
+    auto_sync_ms: float
+    one_by_one: bool = False
+
+
+class Part(NamedTuple):
+    """One chunk of a load, and where its bytes go."""
+
+    grid_index: tuple[int, ...]
+    slot: int
+
+
+class Load(NamedTuple):
+    """Instruction: worker `worker` of pool `pool` reads these chunks of one storage chunk."""
+
+    task: int
+    pool: int
+    worker: int
+    dataset: int
+    level: int
+    concurrent: bool
+    parts: tuple[Part, ...]
+
+
+class StartWorker(NamedTuple):
+    """Instruction: start a worker; say so with `worker_started` when it can take loads."""
+
+    pool: int
+    worker: int
+
+
+class StopWorker(NamedTuple):
+    """Instruction: kill a worker that has hung over a load; report it with `worker_died`."""
+
+    pool: int
+    worker: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Actions:
+    """What `decide` wants done, in this order."""
+
+    generations: list[tuple[int, int]] = field(default_factory=list)
+    """(slot, generation): to be written into the slots' headers before any load begins."""
+    stop: list[StopWorker] = field(default_factory=list)
+    start: list[StartWorker] = field(default_factory=list)
+    loads: list[Load] = field(default_factory=list)
+    announce: dict[Client, Announce] = field(default_factory=dict)

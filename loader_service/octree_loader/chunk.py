@@ -1,0 +1,100 @@
+"""The life of a chunk, and the working sets that want it. Pure (no I/O): values that only `scheduler` changes."""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+
+from octree_loader.actions import Client
+from octree_loader.delay import ViewQueue
+from octree_protocol.geometry import Level
+from octree_protocol.keys import ChunkKey
+from octree_protocol.messages import Ready
+
+
+class ChunkState(Enum):
+    """Where a chunk stands."""
+
+    WAITING = "waiting"
+    LOADING = "loading"
+    READY = "ready"
+    MISSING = "missing"
+    FAILED = "failed"
+
+
+class Chunk:
+    """All that the scheduler knows of one chunk."""
+
+    __slots__ = (
+        "announcement",
+        "errors",
+        "generation",
+        "key",
+        "not_before",
+        "reason",
+        "since",
+        "slot",
+        "state",
+        "views",
+    )
+
+    def __init__(self, key: ChunkKey, now: float) -> None:
+        self.key = key
+        self.state = ChunkState.WAITING
+        self.views: list[View] = []
+        self.since = now
+        self.not_before = 0.0
+        self.slot = -1
+        self.generation = 0
+        self.errors = 0
+        self.reason = ""
+        self.announcement: Ready | None = None
+
+
+class View:
+    """One working set of one client, and what of it still waits, by pool."""
+
+    __slots__ = ("client", "number", "queues", "sequence", "wanted")
+
+    def __init__(self, client: Client, number: int) -> None:
+        self.client = client
+        self.number = number
+        self.sequence = -1
+        self.wanted: dict[ChunkKey, Chunk] = {}
+        self.queues: dict[int, ViewQueue] = {}
+
+
+class LevelCut:
+    """How a level is cut, with what is asked for every chunk worked out once.
+
+    Attributes
+    ----------
+    grid
+        Number of chunks along each axis.
+    """
+
+    __slots__ = ("_itemsize", "_last", "_level", "_whole", "grid")
+
+    def __init__(self, level: Level, itemsize: int) -> None:
+        self._level = level
+        self._itemsize = itemsize
+        self.grid = level.grid()
+        self._last = tuple(n - 1 for n in self.grid)
+        self._whole = (level.chunk_shape, math.prod(level.chunk_shape) * itemsize)
+
+    def contains(self, index: tuple[int, ...]) -> bool:
+        """Whether there is such a chunk."""
+        if len(index) != len(self.grid):
+            return False
+        for i, n in zip(index, self.grid, strict=True):  # noqa: SIM110 - a generator costs three times as much
+            if not 0 <= i < n:
+                return False
+        return True
+
+    def shape_and_bytes(self, index: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+        """Voxels of a chunk along each axis, and the bytes of its payload."""
+        for i, last in zip(index, self._last, strict=True):
+            if i == last:
+                shape = self._level.chunk_voxels(index)
+                return shape, math.prod(shape) * self._itemsize
+        return self._whole

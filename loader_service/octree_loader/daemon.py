@@ -1,0 +1,128 @@
+"""Puts a daemon together from a configuration, and takes it apart again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+from octree_loader.actions import PoolSpec
+from octree_loader.arena import Arena
+from octree_loader.catalog import Catalog
+from octree_loader.config import Config, resolve_pools
+from octree_loader.health import LoadLog
+from octree_loader.instance import InstanceLock, default_address
+from octree_loader.loop import Loop
+from octree_loader.memory import Segment, arena_bytes, remove_dead_segments, shared_directory
+from octree_loader.scheduler import Scheduler
+from octree_loader.server import Server
+from octree_loader.sources.base import SourceSpec
+from octree_protocol.messages import ViewerSettings
+
+log = logging.getLogger("octree.daemon")
+
+
+def run(config: Config, *, lifeline: int | None = None, on_ready: Callable[[Server], None] = lambda _: None) -> str:
+    """Serve until SIGTERM, SIGINT, or the end of the lifeline; returns why it ended.
+
+    Parameters
+    ----------
+    config
+        Of a daemon.
+    lifeline
+        A descriptor; the daemon ends when the other end is closed. So no daemon outlives the viewer that started it,
+        however that viewer ended.
+    on_ready
+        Called when clients can connect.
+
+    Raises
+    ------
+    OctreeError
+        `AlreadyRunning`, `NoSharedMemory`, `AddressInUse`, each with its cure.
+    """
+    addresses = tuple(config.serve.bind) or (default_address(config.serve.name),)
+    locks: list[InstanceLock] = []
+    segment: Segment | None = None
+    loop = Loop()
+    load_log: LoadLog | None = None
+    server: Server | None = None
+    try:
+        locks.extend(InstanceLock(address) for address in addresses if address.startswith("ipc://"))
+        directory = shared_directory(config.memory.directory)
+        for dead in remove_dead_segments(directory):
+            log.warning("removed %s, left behind by a daemon that died", dead)
+        load_log = LoadLog(config.loader_defaults.log_path)
+        nbytes = arena_bytes(config.memory.arena_bytes, directory)
+        segment = Segment.create(directory, nbytes, config.serve.name)
+        pools = resolve_pools(config)
+        scheduler = Scheduler(
+            Arena(segment.nbytes),
+            [
+                PoolSpec(
+                    pool.relative_level,
+                    pool.num_workers,
+                    pool.delay_queue_ms * 1e-3,
+                    pool.auto_sync_ms,
+                    pool.backend == "synchronous",
+                )
+                for pool in pools
+            ],
+            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            load_timeout=config.loader_defaults.load_timeout_ms * 1e-3,
+        )
+        specs = tuple(SourceSpec(name, d.source, d.options) for name, d in config.datasets.items())
+        server = Server(
+            addresses,
+            scheduler,
+            Catalog(specs, config.octree.tile_size, loop.call),
+            segment,
+            loop,
+            tuple(pool.backend for pool in pools),
+            ViewerSettings(
+                tile_size=config.octree.tile_size,
+                octree_enabled=config.octree.enabled,
+                force_synchronous=config.loader_defaults.force_synchronous,
+                auto_sync_ms=config.loader_defaults.auto_sync_ms,
+                octree_log_path=str(config.octree.log_path) if config.octree.log_path else None,
+            ),
+            load_log,
+        )
+        _obey_signals(loop, server)
+        if lifeline is not None:
+            _watch_lifeline(lifeline, loop, server)
+        ready = server
+        return server.run(lambda: on_ready(ready))
+    finally:
+        if server is not None:
+            server.close()
+        if segment is not None:
+            segment.close()
+            segment.unlink()
+        if load_log is not None:
+            load_log.close()
+        loop.close()
+        for lock in locks:
+            lock.release()
+
+
+def _obey_signals(loop: Loop, server: Server) -> None:
+    def stop(number: int, frame: object) -> None:  # noqa: ARG001
+        name = signal.Signals(number).name
+        loop.call(lambda: server.stop(name))
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+def _watch_lifeline(lifeline: int, loop: Loop, server: Server) -> None:
+    def wait() -> None:
+        try:
+            while os.read(lifeline, 4096):
+                pass
+        except OSError:
+            pass
+        loop.call(lambda: server.stop("the viewer that started it has ended"))
+
+    threading.Thread(target=wait, name="octree-lifeline", daemon=True).start()

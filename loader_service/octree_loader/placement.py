@@ -1,0 +1,125 @@
+"""What the scheduler knows of a pool, and which chunk goes to which of its workers next. Pure (no I/O).
+
+Only `scheduler` changes these books; `pools` does what comes of them.
+"""
+
+from __future__ import annotations
+
+from octree_loader.actions import Client, Load, PoolSpec
+from octree_loader.chunk import Chunk, ChunkState, View
+from octree_loader.fairness import FairShare
+from octree_loader.profile import LoadProfile
+
+
+class Task:
+    """A load under way: `owner` is the client whose turn it was, `began` when it went to its worker (seconds)."""
+
+    __slots__ = ("began", "chunks", "dataset", "load", "owner")
+
+    def __init__(self, load: Load, chunks: list[Chunk], dataset: int, began: float, owner: Client) -> None:
+        self.load = load
+        self.chunks = chunks
+        self.dataset = dataset
+        self.began = began
+        self.owner = owner
+
+
+class Worker:
+    """A worker and what it has under way, oldest first."""
+
+    __slots__ = ("number", "started", "stopping", "tasks")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.started = False
+        self.stopping = False
+        self.tasks: dict[int, Task] = {}
+
+
+class Pool:
+    """The workers of one class of relative levels, and the views that wait for it."""
+
+    __slots__ = ("deaths", "failed", "fair", "loaded", "next_worker", "number", "spec", "views", "workers")
+
+    def __init__(self, number: int, spec: PoolSpec) -> None:
+        self.number = number
+        self.spec = spec
+        self.workers: dict[int, Worker] = {}
+        self.views: list[View] = []
+        self.fair = FairShare()
+        self.next_worker = 0
+        self.loaded = 0
+        self.failed = 0
+        self.deaths = 0
+
+    def hung(self, now: float, timeout: float) -> list[Worker]:
+        """The workers that have been over a load for longer than `timeout` seconds, each named once."""
+        found = []
+        for worker in self.workers.values():
+            if worker.tasks and not worker.stopping and now - next(iter(worker.tasks.values())).began > timeout:
+                worker.stopping = True
+                found.append(worker)
+        return found
+
+    def next_wakeup(self, timeout: float) -> float | None:
+        """When a request leaves the delay queue next, or a load becomes too old."""
+        soonest: float | None = None
+        for view in self.views:
+            due = view.queues[self.number].next_due()
+            if due is not None and (soonest is None or due < soonest):
+                soonest = due
+        for worker in self.workers.values():
+            if worker.tasks and not worker.stopping:
+                late = next(iter(worker.tasks.values())).began + timeout
+                if soonest is None or late < soonest:
+                    soonest = late
+        return soonest
+
+    def take_next(self) -> tuple[View, int, Chunk] | None:
+        """Take the chunk that comes next out of its queue: of the client whose turn it is, the best."""
+        heads: dict[Client, View] = {}
+        number = self.number
+        for view in self.views:
+            ready = view.queues[number].ready
+            while ready and ready[-1][1].state is not ChunkState.WAITING:
+                ready.pop()  # begun, or ended, for another view
+            if ready:
+                best = heads.get(view.client)
+                if best is None or ready[-1][0] < best.queues[number].ready[-1][0]:
+                    heads[view.client] = view
+        if not heads:
+            return None
+        client = next(iter(heads)) if len(heads) == 1 else self.fair.choose(heads)
+        view = heads[client]
+        rank, chunk = view.queues[number].ready.pop()
+        return view, rank, chunk
+
+    def put_back(self, view: View, rank: int, chunk: Chunk) -> None:
+        """Undo `take_next`: there is no worker, or no slot, for it now."""
+        view.queues[self.number].ready.append((rank, chunk))
+
+    def place(self, profile: LoadProfile, cores: int) -> tuple[Worker | None, Worker | None]:
+        """Who takes the next load, and who must be started.
+
+        Returns
+        -------
+        taker
+            The worker with the least to do, or None if all have enough.
+        newcomer
+            A worker that was added to the books and must be started: all have something to do, and one more would
+            help. Where the processor decides, more workers than cores do not.
+        """
+        best: Worker | None = None
+        starting = 0
+        for worker in self.workers.values():
+            if not worker.started:
+                starting += 1
+            elif not worker.stopping and (best is None or len(worker.tasks) < len(best.tasks)):
+                best = worker
+        newcomer: Worker | None = None
+        useful = self.spec.workers_most if profile.waiting else min(self.spec.workers_most, cores)
+        if len(self.workers) < useful and not starting and (best is None or best.tasks):
+            newcomer = self.workers[self.next_worker] = Worker(self.next_worker)
+            self.next_worker += 1
+        depth = 1 if self.spec.one_by_one else profile.depth()
+        return (best if best is not None and len(best.tasks) < depth else None), newcomer

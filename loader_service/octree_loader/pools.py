@@ -1,0 +1,267 @@
+"""Starts workers, hands them loads, hears what came of them, and notices when they die. Decides nothing (`scheduler`).
+
+Three backends behind one interface: processes (the default), threads, and the daemon's own thread. One socket pair a
+worker; the queue stays in the daemon, where it can be forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import selectors
+import signal
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from typing import Protocol
+
+from octree_loader.actions import Load
+from octree_loader.memory import Segment
+from octree_loader.orders import (
+    PACKET_BYTES,
+    LoadOrder,
+    LoadOrders,
+    OpenDataset,
+    Outcome,
+    decode_outcomes,
+    encode_order,
+)
+from octree_loader.planning import DatasetPlan
+from octree_loader.sources.base import SourceSpec
+from octree_loader.worker import Loader, run_process, serve
+from octree_protocol.errors import OctreeError
+
+log = logging.getLogger("octree.pools")
+
+#: Loads in one packet to a worker.
+_LOADS_IN_PACKET = 64
+
+#: How long the daemon waits for the processes of its pools when it ends. Seconds.
+_FAREWELL_SECONDS = 2.0
+
+
+class PoolEvents(Protocol):
+    """What the pools tell: the scheduler's events, less the clock."""
+
+    def worker_started(self, pool: int, worker: int) -> None: ...
+    def worker_died(self, pool: int, worker: int, reason: str) -> None: ...
+    def outcome(self, outcome: Outcome) -> None: ...
+
+
+@dataclass(slots=True)
+class _Worker:
+    pool: int
+    number: int
+    channel: socket.socket
+    process: BaseProcess | None
+    opened: set[int] = field(default_factory=set)
+    began: float = 0.0
+
+
+class Pools:
+    """All workers of a daemon.
+
+    Parameters
+    ----------
+    backends
+        For each pool "processes", "threads" or "synchronous".
+    segment
+        The arena's memory.
+    selector
+        The daemon's; the workers' sockets are registered with a callback as their data.
+    events
+        Who is told.
+    """
+
+    def __init__(
+        self, backends: tuple[str, ...], segment: Segment, selector: selectors.BaseSelector, events: PoolEvents
+    ) -> None:
+        self.backends = backends
+        self._segment = segment
+        self._selector = selector
+        self._events = events
+        self._workers: dict[tuple[int, int], _Worker] = {}
+        self._datasets: dict[int, OpenDataset] = {}
+        self._own = Loader(segment.view)
+        self._own_loads: list[LoadOrder] = []
+        self._own_opened: set[int] = set()
+        self._spawning: multiprocessing.context.ForkServerContext | None = None
+
+    def add_dataset(self, plan: DatasetPlan, spec: SourceSpec) -> None:
+        """Loads may name this dataset from now on."""
+        self._datasets[plan.dataset.id] = OpenDataset(plan.dataset, spec.location, json.dumps(dict(spec.options)))
+
+    # --- workers -----------------------------------------------------------------------------------------------------
+
+    def start(self, pool: int, worker: int) -> None:
+        """Start a worker. It is told at once that it started: what it is sent meanwhile lies in its socket."""
+        backend = self.backends[pool]
+        if backend == "synchronous":
+            self._events.worker_started(pool, worker)
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * PACKET_BYTES)
+        process: BaseProcess | None = None
+        if backend == "processes":
+            try:
+                process = self._context().Process(
+                    target=run_process,
+                    args=(theirs, self._segment.path),
+                    name=f"octree-worker-{pool}-{worker}",
+                    daemon=True,
+                )
+                process.start()
+            except OSError as error:
+                ours.close()
+                raise OctreeError(f"a worker process cannot be started: {error}") from None
+            finally:
+                theirs.close()
+        else:
+            threading.Thread(
+                target=_run_thread,
+                args=(theirs, Loader(self._segment.view)),
+                name=f"octree-worker-{pool}-{worker}",
+                daemon=True,
+            ).start()
+        ours.setblocking(False)
+        known = _Worker(pool, worker, ours, process, began=time.monotonic())
+        self._workers[pool, worker] = known
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._hear(known))
+        self._events.worker_started(pool, worker)
+
+    def _context(self) -> multiprocessing.context.ForkServerContext:
+        if self._spawning is None:
+            # A fork server that has imported what a worker needs starts one in milliseconds, and it is a clean
+            # process without threads or sockets of ours: forking the daemon itself would copy both.
+            self._spawning = multiprocessing.get_context("forkserver")
+            self._spawning.set_forkserver_preload(["octree_loader.worker", "octree_loader.sources.direct"])
+        return self._spawning
+
+    def warm_up(self) -> None:
+        """Start the fork server now, so that the first worker does not have to wait for it."""
+        if "processes" in self.backends:
+            self._context()
+            from multiprocessing import forkserver
+
+            forkserver.ensure_running()
+
+    def stop(self, pool: int, worker: int, reason: str) -> None:
+        """Kill a worker that hangs. A thread cannot be killed: it is only spoken of."""
+        known = self._workers.get((pool, worker))
+        if known is None or known.process is None:
+            log.warning("a load hangs in a pool of threads, where nothing can end it (%s)", reason)
+            return
+        log.warning("worker %d of pool %d is killed: %s", worker, pool, reason)
+        if known.process.pid is not None:
+            os.kill(known.process.pid, signal.SIGKILL)
+        self._bury(known, reason)
+
+    def _bury(self, worker: _Worker, reason: str = "") -> None:
+        """Take a dead worker out of the books; only when it is certainly gone may its slots be used again."""
+        if self._workers.pop((worker.pool, worker.number), None) is None:
+            return
+        self._selector.unregister(worker.channel)
+        worker.channel.close()
+        if worker.process is not None:
+            worker.process.join(_FAREWELL_SECONDS)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            code = worker.process.exitcode
+            if not reason:
+                reason = signal.Signals(-code).name if code is not None and code < 0 else f"exit status {code}"
+            worker.process.close()
+        log.warning("worker %d of pool %d died (%s)", worker.number, worker.pool, reason or "its thread ended")
+        self._events.worker_died(worker.pool, worker.number, reason or "its thread ended")
+
+    def pids(self) -> tuple[int, ...]:
+        """The processes that run now."""
+        return tuple(w.process.pid for w in self._workers.values() if w.process is not None and w.process.pid)
+
+    # --- loads -------------------------------------------------------------------------------------------------------
+
+    def load(self, loads: list[Load]) -> None:
+        """Hand out loads, in packets as large as they come."""
+        orders: dict[tuple[int, int], list[LoadOrder]] = {}
+        for load in loads:
+            order = LoadOrder(
+                load.task,
+                load.dataset,
+                load.level,
+                load.concurrent,
+                tuple([part.grid_index for part in load.parts]),
+                tuple([part.slot for part in load.parts]),
+            )
+            if self.backends[load.pool] == "synchronous":
+                self._own_loads.append(order)
+            else:
+                orders.setdefault((load.pool, load.worker), []).append(order)
+        for place, batch in orders.items():
+            worker = self._workers.get(place)
+            if worker is None:
+                continue  # it died meanwhile, and that has been told
+            try:
+                for dataset in {order.dataset for order in batch} - worker.opened:
+                    worker.channel.send(encode_order(self._datasets[dataset]))
+                    worker.opened.add(dataset)
+                for first in range(0, len(batch), _LOADS_IN_PACKET):
+                    worker.channel.send(encode_order(LoadOrders(tuple(batch[first : first + _LOADS_IN_PACKET]))))
+            except BlockingIOError:
+                # It has not read for hundreds of loads: it hangs in a way that no timeout has seen yet.
+                self.stop(*place, reason="it does not take orders any more")
+            except OSError:
+                self._bury(worker)
+
+    def run_own(self) -> bool:
+        """Carry out one load in this thread, if the configuration wants it so. Returns whether more are waiting."""
+        if self._own_loads:
+            order = self._own_loads.pop(0)
+            if order.dataset not in self._own_opened:
+                self._own.add(self._datasets[order.dataset])
+                self._own_opened.add(order.dataset)
+            self._events.outcome(self._own.load(order))
+        return bool(self._own_loads)
+
+    def _hear(self, worker: _Worker) -> None:
+        while True:
+            try:
+                packet = worker.channel.recv(PACKET_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                self._bury(worker)
+                return
+            for outcome in decode_outcomes(packet):
+                self._events.outcome(outcome)
+
+    def close(self) -> None:
+        """End all workers: by closing their channels, then by force."""
+        workers = list(self._workers.values())
+        self._workers.clear()
+        for worker in workers:
+            self._selector.unregister(worker.channel)
+            worker.channel.close()
+        until = time.monotonic() + _FAREWELL_SECONDS
+        for worker in workers:
+            if worker.process is not None:
+                worker.process.join(max(0.0, until - time.monotonic()))
+                if worker.process.is_alive():
+                    worker.process.kill()
+                    worker.process.join()
+                worker.process.close()
+
+
+def _run_thread(channel: socket.socket, loader: Loader) -> None:
+    try:
+        serve(channel, loader)
+    except OSError:
+        pass  # the daemon has closed the channel
+    finally:
+        channel.close()

@@ -1,0 +1,497 @@
+"""What is loaded next, where it goes, and who is told. Pure (no I/O).
+
+Events go in (a Want, a client gone, a load done, a worker dead), actions come out of `decide`. It owns the life of
+every chunk:
+
+    wanted -> WAITING (delay queue, then priority queue) -> LOADING -> READY | MISSING | FAILED
+
+A chunk that nobody wants any more is forgotten: while it waits, at no cost; while it loads, it finishes into the arena
+as RECENT; when it is ready it becomes RECENT at once. Knows no sockets, no processes and no clock: `now` is an
+argument, in seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from octree_loader.actions import Actions, Client, Load, Part, PoolSpec, StartWorker, StopWorker
+from octree_loader.arena import Arena
+from octree_loader.chunk import Chunk, ChunkState, LevelCut, View
+from octree_loader.delay import Ranked, ViewQueue
+from octree_loader.placement import Pool, Task, Worker
+from octree_loader.planning import DatasetPlan
+from octree_loader.priority import rank
+from octree_loader.profile import LoadProfile, Rate
+from octree_protocol.keys import ChunkKey
+from octree_protocol.messages import Announce, Failure, LoadTime, Ready, Wanted
+
+#: A worker died over a chunk: it is tried once more, then failed.
+_DEATHS_BEFORE_FAILED = 2
+
+#: So many deaths in all, however often it was wanted anew: not tried again.
+_DEATHS_BEFORE_QUARANTINE = 5
+
+#: Waits before a read that failed for a passing reason is tried again. Seconds.
+_RETRY_AFTER = (0.25, 1.0)
+
+#: Chunks that one storage chunk may be cut into and still be filled all at once.
+_SIBLINGS_MOST = 64
+
+
+_WAITING, _LOADING, _READY = ChunkState.WAITING, ChunkState.LOADING, ChunkState.READY
+_MISSING, _FAILED = ChunkState.MISSING, ChunkState.FAILED
+
+
+class _Dataset:
+    __slots__ = (
+        "chunks",
+        "cuts",
+        "dtype",
+        "failed",
+        "missing",
+        "nbytes",
+        "plan",
+        "profile",
+        "profile_changed",
+        "rate",
+    )
+
+    def __init__(self, plan: DatasetPlan, dtype: str, itemsize: int) -> None:
+        self.plan = plan
+        self.dtype = dtype
+        self.cuts = [LevelCut(level, itemsize) for level in plan.dataset.levels]
+        self.profile = LoadProfile()
+        self.profile_changed = False
+        self.rate = Rate()
+        self.chunks = 0
+        self.nbytes = 0
+        self.missing = 0
+        self.failed = 0
+
+
+class _Outbox:
+    __slots__ = ("failed", "load_times", "missing", "ready")
+
+    def __init__(self) -> None:
+        self.ready: list[Ready] = []
+        self.missing: list[ChunkKey] = []
+        self.failed: list[Failure] = []
+        self.load_times: list[LoadTime] = []
+
+
+class Scheduler:
+    """The state machine; its methods are its events, `decide` gives what follows from them.
+
+    Parameters
+    ----------
+    arena
+        Who has which slot.
+    pools
+        Sorted by relative level: a chunk goes to the pool with the largest one that is not above its own relative
+        level (to the first, if it is below all).
+    cores
+        Processors that the workers share: more workers than that are only started for loads that wait.
+    load_timeout
+        A worker that has been over one load for so long (seconds) is killed.
+    """
+
+    def __init__(self, arena: Arena, pools: Sequence[PoolSpec], cores: int, load_timeout: float = 60.0) -> None:
+        self.arena = arena
+        self.cores = max(1, cores)
+        self.load_timeout = load_timeout
+        self.pools = [Pool(number, spec) for number, spec in enumerate(pools)]
+        self.datasets: dict[int, _Dataset] = {}
+        self.chunks: dict[ChunkKey, Chunk] = {}
+        self.views: dict[tuple[Client, int], View] = {}
+        self.forgotten_waiting = 0
+        self.forgotten_loading = 0
+        self.started = 0
+        self._next_task = 0
+        self._tasks: dict[int, Task] = {}
+        self._deaths: dict[ChunkKey, int] = {}
+        self._outboxes: dict[Client, _Outbox] = {}
+        self._pool_of_relative = {
+            relative: max([p.number for p in self.pools if p.spec.relative_level <= relative], default=0)
+            for relative in range(-128, 129)
+        }
+
+    # --- events: datasets and clients --------------------------------------------------------------------------------
+
+    def add_dataset(self, plan: DatasetPlan, itemsize: int) -> None:
+        """A dataset can be wanted from now on; `itemsize` is the bytes of one voxel (of one sample)."""
+        self.datasets[plan.dataset.id] = _Dataset(plan, plan.dataset.dtype, itemsize)
+
+    def want(self, client: Client, number: int, sequence: int, entries: Iterable[Wanted], now: float) -> None:
+        """A client's view wants exactly these chunks from now on. An older sequence than the last is ignored."""
+        view = self.views.get((client, number))
+        if view is None:
+            view = self.views[client, number] = View(client, number)
+        if sequence <= view.sequence:
+            return
+        view.sequence = sequence
+        before = view.wanted
+        wanted: dict[ChunkKey, Chunk] = {}
+        waiting: dict[int, tuple[list[Ranked], list[tuple[float, int, Chunk]]]] = {}
+        pool_of_relative = self._pool_of_relative
+        for entry in entries:
+            key = entry.key
+            chunk = before.pop(key, None)
+            if chunk is None:
+                if key in wanted:
+                    continue
+                chunk = self._hold(key, view, now)
+                if chunk is None:
+                    continue
+            wanted[key] = chunk
+            if chunk.state is _WAITING:
+                number_of_pool = pool_of_relative[entry.relative_level]
+                lists = waiting.get(number_of_pool)
+                if lists is None:
+                    lists = waiting[number_of_pool] = ([], [])
+                spec = self.pools[number_of_pool].spec
+                due = chunk.not_before
+                if spec.delay_seconds and not self.datasets[key.dataset].profile.fast(spec.auto_sync_ms):
+                    due = max(due, chunk.since + spec.delay_seconds)
+                if due > now:
+                    lists[1].append((due, rank(entry), chunk))
+                else:
+                    lists[0].append((rank(entry), chunk))
+        view.wanted = wanted
+        for chunk in before.values():
+            self._let_go(chunk, view)
+        self._replace_queues(view, waiting)
+        if not wanted:
+            del self.views[client, number]
+
+    def _hold(self, key: ChunkKey, view: View, now: float) -> Chunk | None:
+        """Make `view` one of those who want a chunk; tell it at once what is known of the chunk already."""
+        chunk = self.chunks.get(key)
+        if chunk is None:
+            dataset = self.datasets.get(key.dataset)
+            cuts = dataset.cuts if dataset is not None else []
+            if not (0 <= key.level < len(cuts) and cuts[key.level].contains(key.index)):
+                self._outbox(view.client).failed.append(Failure(key, "there is no such chunk"))
+                return None
+            chunk = self.chunks[key] = Chunk(key, now)
+            if self._deaths.get(key, 0) >= _DEATHS_BEFORE_QUARANTINE:
+                chunk.state, chunk.reason = _FAILED, f"quarantined: {self._deaths[key]} workers died while reading it"
+        state = chunk.state
+        if state is _READY:
+            if not chunk.views:
+                self.arena.hold(chunk.slot)
+            assert chunk.announcement is not None
+            self._outbox(view.client).ready.append(chunk.announcement)
+        elif state is _MISSING:
+            self._outbox(view.client).missing.append(key)
+        elif state is _FAILED:
+            self._outbox(view.client).failed.append(Failure(key, chunk.reason))
+        chunk.views.append(view)
+        return chunk
+
+    def _let_go(self, chunk: Chunk, view: View) -> None:
+        chunk.views.remove(view)
+        if chunk.views:
+            return
+        state = chunk.state
+        if state is _READY:
+            self.arena.release(chunk.slot)
+        elif state is _LOADING:
+            self.forgotten_loading += 1
+        else:
+            if state is _WAITING:
+                self.forgotten_waiting += 1
+            del self.chunks[chunk.key]
+
+    def _replace_queues(
+        self, view: View, waiting: dict[int, tuple[list[Ranked], list[tuple[float, int, Chunk]]]]
+    ) -> None:
+        for number in [n for n in view.queues if n not in waiting]:
+            del view.queues[number]
+            self.pools[number].views.remove(view)
+        for number, (ready, delayed) in waiting.items():
+            queue = view.queues.get(number)
+            if queue is None:
+                queue = view.queues[number] = ViewQueue()
+                self.pools[number].views.append(view)
+            queue.replace(ready, delayed)
+
+    def drop_client(self, client: Client) -> None:
+        """A client has left or died: everything that it wanted is let go."""
+        for view in [v for v in self.views.values() if v.client == client]:
+            for chunk in view.wanted.values():
+                self._let_go(chunk, view)
+            self._replace_queues(view, {})
+            del self.views[client, view.number]
+        for pool in self.pools:
+            pool.fair.forget(client)
+        self._outboxes.pop(client, None)
+
+    # --- events: workers ---------------------------------------------------------------------------------------------
+
+    def worker_started(self, pool: int, worker: int) -> None:
+        """A worker can take loads."""
+        known = self.pools[pool].workers.get(worker)
+        if known is not None:
+            known.started = True
+
+    def worker_died(self, pool: int, worker: int, reason: str, now: float) -> None:
+        """A worker is gone, and no longer writes anywhere: what it had under way is tried once more, then failed."""
+        dead = self.pools[pool].workers.pop(worker, None)
+        if dead is None:
+            return
+        self.pools[pool].deaths += 1
+        for number, task in enumerate(dead.tasks.values()):
+            del self._tasks[task.load.task]
+            for chunk in task.chunks:
+                self.arena.discard(chunk.slot)
+                chunk.slot = -1
+                if number == 0:  # the one that it was over; the others had only been lying ready
+                    chunk.errors += 1
+                    deaths = self._deaths[chunk.key] = self._deaths.get(chunk.key, 0) + 1
+                    if chunk.errors >= _DEATHS_BEFORE_FAILED or deaths >= _DEATHS_BEFORE_QUARANTINE:
+                        self._end_as_failed(chunk, task, f"the worker died while reading it ({reason}), {deaths} times")
+                        continue
+                self._wait_again(chunk, now)
+
+    def loaded(self, task: int, present: Sequence[bool], wall: float, cpu: float, filled_ns: int, now: float) -> None:
+        """A load is done; `present` says for each part whether the store has it. `wall` and `cpu` are seconds."""
+        done = self._finish(task)
+        if done is None:
+            return
+        dataset = self.datasets[done.dataset]
+        pool = self.pools[done.load.pool]
+        busy = sum(1 for p in self.pools for w in p.workers.values() if w.tasks) + 1
+        dataset.profile.observe(wall, cpu, busy / self.cores)
+        dataset.profile_changed = True
+        cut = dataset.cuts[done.load.level]
+        for chunk, there in zip(done.chunks, present, strict=True):
+            if not there:
+                self._end_as_missing(chunk, dataset)
+                continue
+            shape, nbytes = cut.shape_and_bytes(chunk.key.index)
+            chunk.state = _READY
+            chunk.announcement = Ready(chunk.key, chunk.slot, chunk.generation, dataset.dtype, shape, filled_ns)
+            pool.loaded += 1
+            dataset.chunks += 1
+            dataset.nbytes += nbytes
+            dataset.rate.add(nbytes, now)
+            views = chunk.views
+            if not views:
+                self.arena.release(chunk.slot)
+                continue
+            self.arena.hold(chunk.slot)
+            if len(views) == 1:
+                self._outbox(views[0].client).ready.append(chunk.announcement)
+            else:
+                for client in {view.client: None for view in views}:
+                    self._outbox(client).ready.append(chunk.announcement)
+
+    def failed(self, task: int, reason: str, transient: bool, now: float) -> None:
+        """A load ended in an error. One that may pass is tried again a little later."""
+        done = self._finish(task)
+        if done is None:
+            return
+        for chunk in done.chunks:
+            self.arena.discard(chunk.slot)
+            chunk.slot = -1
+            if transient and chunk.errors < len(_RETRY_AFTER):
+                chunk.not_before = now + _RETRY_AFTER[chunk.errors]
+                chunk.errors += 1
+                self._wait_again(chunk, now)
+            else:
+                self._end_as_failed(chunk, done, reason)
+
+    def _finish(self, task: int) -> Task | None:
+        done = self._tasks.pop(task, None)
+        if done is not None:
+            del self.pools[done.load.pool].workers[done.load.worker].tasks[task]
+        return done
+
+    def _end_as_missing(self, chunk: Chunk, dataset: _Dataset) -> None:
+        self.arena.discard(chunk.slot)
+        chunk.slot = -1
+        chunk.state = _MISSING
+        dataset.missing += 1
+        for client in {view.client: None for view in chunk.views}:
+            self._outbox(client).missing.append(chunk.key)
+        if not chunk.views:
+            del self.chunks[chunk.key]
+
+    def _end_as_failed(self, chunk: Chunk, task: Task, reason: str) -> None:
+        chunk.state, chunk.reason = _FAILED, reason
+        self.pools[task.load.pool].failed += 1
+        self.datasets[task.dataset].failed += 1
+        for client in {view.client: None for view in chunk.views}:
+            self._outbox(client).failed.append(Failure(chunk.key, reason))
+        if not chunk.views:
+            del self.chunks[chunk.key]
+
+    def _wait_again(self, chunk: Chunk, now: float) -> None:
+        """Put a chunk whose load came to nothing back in line for all who want it, ahead of its tier."""
+        if not chunk.views:
+            del self.chunks[chunk.key]
+            return
+        chunk.state = _WAITING
+        for view in chunk.views:
+            number = next(iter(view.queues), None)
+            if number is None:
+                number = 0
+                view.queues[0] = ViewQueue()
+                self.pools[0].views.append(view)
+            view.queues[number].delay(max(now, chunk.not_before), 0, chunk)
+
+    # --- decisions ---------------------------------------------------------------------------------------------------
+
+    def decide(self, now: float) -> Actions:
+        """All that follows from the events so far."""
+        actions = Actions()
+        for pool in self.pools:
+            for hung in pool.hung(now, self.load_timeout):
+                reason = f"no answer for {self.load_timeout:g} s"
+                actions.stop.append(StopWorker(pool.number, hung.number, reason))
+            if pool.views:
+                self._fill(pool, actions, now)
+        if self._outboxes:
+            self._announce(actions)
+        return actions
+
+    def next_wakeup(self) -> float | None:
+        """When `decide` must be asked again even if nothing happens."""
+        due = [pool.next_wakeup(self.load_timeout) for pool in self.pools]
+        return min((moment for moment in due if moment is not None), default=None)
+
+    def _fill(self, pool: Pool, actions: Actions, now: float) -> None:
+        for view in pool.views:
+            view.queues[pool.number].promote(now)
+        while True:
+            found = pool.take_next()
+            if found is None:
+                return
+            view, rank_, chunk = found
+            dataset = self.datasets[chunk.key.dataset]
+            worker, newcomer = pool.place(dataset.profile, self.cores)
+            if newcomer is not None:
+                actions.start.append(StartWorker(pool.number, newcomer.number))
+            if worker is None or not self._begin(pool, worker, view, chunk, dataset, actions, now):
+                pool.put_back(view, rank_, chunk)
+                return
+
+    def _begin(
+        self, pool: Pool, worker: Worker, view: View, chunk: Chunk, dataset: _Dataset, actions: Actions, now: float
+    ) -> bool:
+        """Give a chunk (and what is cut from the same storage chunk) slots, and the load to a worker."""
+        level = chunk.key.level
+        if not self._give_slot(chunk, dataset, actions):
+            return False
+        chunks = [chunk]
+        for sibling in self._siblings(chunk, dataset, now):
+            if not self._give_slot(sibling, dataset, actions):
+                break
+            self.chunks[sibling.key] = sibling
+            chunks.append(sibling)
+        number = self._next_task
+        self._next_task += 1
+        parts = tuple([Part(c.key.index, c.slot) for c in chunks])
+        load = Load(number, pool.number, worker.number, chunk.key.dataset, level, dataset.profile.waiting, parts)
+        self._tasks[number] = worker.tasks[number] = Task(load, chunks, chunk.key.dataset, now, view.client)
+        for begun in chunks:
+            begun.state = _LOADING
+        self.started += len(chunks)
+        pool.fair.charge(view.client, len(chunks))
+        actions.loads.append(load)
+        return True
+
+    def _give_slot(self, chunk: Chunk, dataset: _Dataset, actions: Actions) -> bool:
+        _, nbytes = dataset.cuts[chunk.key.level].shape_and_bytes(chunk.key.index)
+        given = self.arena.allocate(chunk.key, nbytes)
+        if given is None:
+            return False
+        for key in given.evicted:
+            del self.chunks[key]
+        chunk.slot, chunk.generation = given.slot, given.generation
+        actions.generations.append((given.slot, given.generation))
+        return True
+
+    def _siblings(self, chunk: Chunk, dataset: _Dataset, now: float) -> list[Chunk]:
+        """The other chunks that the same read yields: all that wait, and while there is room those nobody asked for.
+
+        The view that wants one part of a storage chunk comes to the others next; decoding them again would cost more
+        than their place among the RECENT.
+        """
+        key = chunk.key
+        plan = dataset.plan.levels[key.level]
+        if not plan.shares or math.prod(plan.block_shape) > _SIBLINGS_MOST:
+            return []
+        usage = self.arena.usage()
+        room = usage.free + usage.recent > usage.nbytes // 2
+        found = []
+        for index in plan.chunks_of_block(plan.block(key.index)):
+            other_key = ChunkKey(key.dataset, key.level, index)
+            if other_key == key:
+                continue
+            other = self.chunks.get(other_key)
+            if other is not None:
+                if other.state is _WAITING and other.not_before <= now:
+                    found.append(other)
+            elif room and other_key not in self._deaths:
+                found.append(Chunk(other_key, now))
+        # Those that are wanted get their slots first, should the arena run out.
+        found.sort(key=lambda other: not other.views)
+        return found
+
+    # --- answers -----------------------------------------------------------------------------------------------------
+
+    def _outbox(self, client: Client) -> _Outbox:
+        outbox = self._outboxes.get(client)
+        if outbox is None:
+            outbox = self._outboxes[client] = _Outbox()
+        return outbox
+
+    def _announce(self, actions: Actions) -> None:
+        for number, dataset in self.datasets.items():
+            if dataset.profile_changed:
+                dataset.profile_changed = False
+                time = LoadTime(number, dataset.profile.wall * 1e3)
+                for outbox in self._outboxes.values():
+                    outbox.load_times.append(time)
+        for client, outbox in self._outboxes.items():
+            actions.announce[client] = Announce(
+                tuple(outbox.ready), tuple(outbox.missing), tuple(outbox.failed), tuple(outbox.load_times)
+            )
+        self._outboxes = {}
+
+    def load_of(self, task: int) -> Load | None:
+        """The load of a task that is still under way."""
+        known = self._tasks.get(task)
+        return None if known is None else known.load
+
+    # --- looking at it -----------------------------------------------------------------------------------------------
+
+    def validate(self) -> None:
+        """Raise `AssertionError` if any two parts of the state contradict each other."""
+        self.arena.validate()
+        for key, chunk in self.chunks.items():
+            assert chunk.key == key
+            assert (chunk.slot >= 0) == (chunk.state in (_LOADING, _READY)), (key, chunk.state, chunk.slot)
+            assert chunk.views or chunk.state in (_LOADING, _READY), f"{key} is kept for no one"
+            assert len(set(map(id, chunk.views))) == len(chunk.views)
+            for view in chunk.views:
+                assert view.wanted.get(key) is chunk
+        for view in self.views.values():
+            queued = {id(c) for q in view.queues.values() for _, c in q.ready}
+            queued |= {id(c) for q in view.queues.values() for _, _, c in q.delayed}
+            for key, chunk in view.wanted.items():
+                assert view in chunk.views
+                assert self.chunks[key] is chunk
+                assert chunk.state is not _WAITING or id(chunk) in queued, f"{key} waits in no queue"
+        loading = [c for t in self._tasks.values() for c in t.chunks]
+        assert len(loading) == len({id(c) for c in loading})
+        assert {c.key for c in loading} == {k for k, c in self.chunks.items() if c.state is _LOADING}
+        under_way = [t for p in self.pools for w in p.workers.values() for t in w.tasks]
+        assert sorted(under_way) == sorted(self._tasks)
+        slots = [c.slot for c in self.chunks.values() if c.slot >= 0]
+        assert len(slots) == len(set(slots)), "two chunks in one slot"
+        for pool in self.pools:
+            assert all(pool.number in view.queues for view in pool.views)
+            assert len(pool.workers) <= pool.spec.workers_most
