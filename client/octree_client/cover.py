@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from octree_client.camera import PlaneLevel
-from octree_client.plane_grid import AxisGrid, PlaneGrids, Rect, grids_of, visible_cells
+from octree_client.plane_grid import AxisGrid, Cut, PlaneGrids, Rect, grids_of, visible_cells
 from octree_protocol.keys import CellStatus
 
 #: (level, row, column): a chunk on the displayed axes, at the position of the axes that are not displayed.
@@ -93,92 +93,90 @@ def cover(
 
 
 class _StandIns:
-    """Draws the cells whose own chunk is not there; remembers for one call what neighbouring cells share."""
+    """Draws the cells whose own chunk is not there; remembers for one call what neighbouring cells share.
 
-    __slots__ = ("_above", "_across", "_axes", "_below", "_down", "_finer", "_get", "_grids", "_pieces", "_up")
+    Levels of which nothing is resident are left out from the start: a deep pyramid costs no more than a flat one.
+    """
+
+    __slots__ = ("_across", "_axes", "_below", "_coarser", "_down", "_finer", "_get", "_pieces", "_resident", "_up")
 
     def __init__(
         self, grids: PlaneGrids, ideal: int, resident: Resident, finest_below: int, pieces: list[Piece]
     ) -> None:
-        self._grids = grids
         self._axes = grids.axes
+        self._resident = resident
         self._get = resident.get
         self._pieces = pieces
-        self._finer = range(ideal - 1, max(ideal - finest_below, 0) - 1, -1)
+        there = {chunk[0] for chunk in resident}
+        finest = max(ideal - finest_below, 0)
+        self._finer = [level for level in range(ideal - 1, finest - 1, -1) if level in there]
+        self._coarser = [level for level in range(ideal + 1, len(self._axes)) if level in there]
         self._down: dict[int, _Line] = {}
         self._across: dict[int, _Line] = {}
-        #: Best chunk for all that a chunk two levels up holds, and its tile: its cells share one search.
-        self._above: dict[tuple[int, int], tuple[PlaneChunk, int] | None] = {}
-        #: Cells in one of the next two levels' chunks, (down, across) each, where all levels' borders coincide.
-        self._up: tuple[int, int, int, int] | None = None
+        #: Where all levels' borders coincide: for each finer level how many of its cells make an ideal one, and for
+        #: each coarser one how many ideal ones make one of its own, (level, down, across).
         self._below: list[tuple[int, int, int]] = []
+        self._up: list[tuple[int, int, int]] | None = None
         factors = grids.factors
-        if ideal + 2 < len(self._axes) and all(y and x for y, x in factors[self._finer.stop + 1 :]):
-            (y1, x1), (y2, x2) = factors[ideal], factors[ideal + 1]
-            self._up = y1, x1, y2, x2
+        if all(y and x for y, x in factors[finest:]):
+            self._up = []
             y, x = 1, 1
-            for level in self._finer:
+            for level in range(ideal - 1, finest - 1, -1):
                 y, x = y * factors[level][0], x * factors[level][1]
-                self._below.append((level, y, x))
+                if level in there:
+                    self._below.append((level, y, x))
+            y, x = 1, 1
+            for level in range(ideal + 1, len(self._axes)):
+                y, x = y * factors[level - 1][0], x * factors[level - 1][1]
+                if level in there:
+                    self._up.append((level, y, x))
 
     def draw(self, chunk: PlaneChunk, rect: Rect, failed: bool) -> None:
         if self._up is None:
             self._draw_unaligned(chunk, rect, _FAILED if failed else _PROVISIONAL)
             return
-        ideal, row, col = chunk
+        _, row, col = chunk
         status = _FAILED if failed else _PROVISIONAL
         get = self._get
         for level, y, x in self._below:
             # Where a view is cold, its first finer chunk is not there: one look settles it.
             if get((level, row * y, col * x)) is not None and self._draw_finer(level, rect, status):
                 return
-        y1, x1, y2, x2 = self._up
-        row, col = row // y1, col // x1
-        source = (ideal + 1, row, col)
-        tile = get(source)
-        if tile is None:
-            key = row // y2, col // x2
-            try:
-                best = self._above[key]
-            except KeyError:
-                best = self._above[key] = self._best_of(ideal + 2, *key)
-            if best is None:
-                self._pieces.append(tuple.__new__(Piece, (chunk, rect, -1, _FAILED if failed else _EMPTY)))
+        for level, y, x in self._up:
+            source = (level, row // y, col // x)
+            tile = get(source)
+            if tile is not None:
+                self._pieces.append(tuple.__new__(Piece, (source, rect, tile, status)))
                 return
-            source, tile = best
-        self._pieces.append(tuple.__new__(Piece, (source, rect, tile, status)))
-
-    def _best_of(self, level: int, row: int, col: int) -> tuple[PlaneChunk, int] | None:
-        """The finest resident chunk that holds all of a chunk, where all levels' borders coincide."""
-        tile = self._get((level, row, col))
-        while tile is None:
-            if level + 1 == len(self._axes):
-                return None
-            y, x = self._grids.factors[level]
-            level, row, col = level + 1, row // y, col // x
-            tile = self._get((level, row, col))
-        return (level, row, col), tile
+        self._pieces.append(tuple.__new__(Piece, (chunk, rect, -1, _FAILED if failed else _EMPTY)))
 
     def _draw_unaligned(self, chunk: PlaneChunk, rect: Rect, status: CellStatus) -> None:
         """Any pyramid: borders of one level may lie anywhere in the chunks of another."""
-        ideal, row, col = chunk
+        _, row, col = chunk
         down = self._down.get(row)
         if down is None:
-            down = self._down[row] = _Line(self._axes, 0, ideal, self._finer, rect[0], rect[2])
+            down = self._down[row] = _Line(self._axes, 0, rect[0], rect[2])
         across = self._across.get(col)
         if across is None:
-            across = self._across[col] = _Line(self._axes, 1, ideal, self._finer, rect[1], rect[3])
-        for level, first_row, first_col in zip(self._finer, down.finer, across.finer, strict=True):
-            if self._get((level, first_row, first_col)) is not None and self._draw_finer(level, rect, status):
+            across = self._across[col] = _Line(self._axes, 1, rect[1], rect[3])
+        get = self._get
+        for level in self._finer:
+            first = (level, down.cuts(level)[0][0], across.cuts(level)[0][0])
+            if get(first) is not None and self._draw_finer(level, rect, status):
                 return
-        level = ideal
-        for up_row, up_col in zip(down.chain, across.chain, strict=False):
-            level += 1
-            tile = self._get((level, up_row, up_col))
-            if tile is not None:
-                self._pieces.append(Piece((level, up_row, up_col), rect, tile, status))
+        for place, level in enumerate(self._coarser):
+            rows, cols = down.cuts(level), across.cuts(level)
+            if len(rows) == 1 and len(cols) == 1:
+                source = (level, rows[0][0], cols[0][0])
+                tile = get(source)
+                if tile is None:
+                    continue
+                self._pieces.append(tuple.__new__(Piece, (source, rect, tile, status)))
                 return
-        self._draw_coarser(chunk, level + 1, rect, status)
+            if any((level, r[0], c[0]) in self._resident for r in rows for c in cols):
+                self._draw_parts(chunk, place, rows, cols, status)
+                return
+        self._draw_nothing(chunk, rect, status)
 
     def _draw_finer(self, level: int, rect: Rect, status: CellStatus) -> bool:
         """Draw the cell from the chunks of a finer level, if all that meet it are there."""
@@ -195,53 +193,46 @@ class _StandIns:
         self._pieces.extend(found)
         return True
 
-    def _draw_coarser(self, cell: PlaneChunk, level: int, rect: Rect, status: CellStatus) -> None:
-        """Draw a part of a cell from `level` or, where that is not there, from the levels above it."""
-        if level >= len(self._axes):
-            nothing = _FAILED if status is _FAILED else _EMPTY
-            self._pieces.append(Piece(cell, rect, -1, nothing))
-            return
-        down, across = self._axes[level]
-        columns = across.cuts(rect[1], rect[3])
-        for row, y0, y1 in down.cuts(rect[0], rect[2]):
-            for col, x0, x1 in columns:
+    def _draw_parts(self, cell: PlaneChunk, place: int, rows: list[Cut], cols: list[Cut], status: CellStatus) -> None:
+        """Draw the parts of a cell that a coarser level cuts it into, where that level has something of it."""
+        level = self._coarser[place]
+        for row, y0, y1 in rows:
+            for col, x0, x1 in cols:
                 tile = self._get((level, row, col))
                 if tile is not None:
-                    self._pieces.append(Piece((level, row, col), (y0, x0, y1, x1), tile, status))
+                    self._pieces.append(tuple.__new__(Piece, ((level, row, col), (y0, x0, y1, x1), tile, status)))
                 else:
-                    self._draw_coarser(cell, level + 1, (y0, x0, y1, x1), status)
+                    self._draw_coarser(cell, place + 1, (y0, x0, y1, x1), status)
+
+    def _draw_coarser(self, cell: PlaneChunk, place: int, rect: Rect, status: CellStatus) -> None:
+        """Draw a part of a cell from the next coarser level that has something of it, from `place` on."""
+        for above in range(place, len(self._coarser)):
+            level = self._coarser[above]
+            down, across = self._axes[level]
+            rows, cols = down.cuts(rect[0], rect[2]), across.cuts(rect[1], rect[3])
+            if any((level, r[0], c[0]) in self._resident for r in rows for c in cols):
+                self._draw_parts(cell, above, rows, cols, status)
+                return
+        self._draw_nothing(cell, rect, status)
+
+    def _draw_nothing(self, cell: PlaneChunk, rect: Rect, status: CellStatus) -> None:
+        self._pieces.append(Piece(cell, rect, -1, _FAILED if status is _FAILED else _EMPTY))
 
 
 class _Line:
-    """What the cells of one row (or column) share.
+    """How the other levels cut the cells of one row (or column), worked out when asked for."""
 
-    Attributes
-    ----------
-    finer
-        For each finer level the first chunk that meets the line.
-    chain
-        The chunk that holds all of the line at the next level, the one above that, and so on, as long as one does.
-    """
+    __slots__ = ("_axes", "_axis", "_cuts", "_high", "_low")
 
-    __slots__ = ("chain", "finer")
+    def __init__(self, axes: tuple[tuple[AxisGrid, AxisGrid], ...], axis: int, low: float, high: float) -> None:
+        self._axes, self._axis, self._low, self._high = axes, axis, low, high
+        self._cuts: dict[int, list[Cut]] = {}
 
-    def __init__(
-        self,
-        axes: tuple[tuple[AxisGrid, AxisGrid], ...],
-        axis: int,
-        ideal: int,
-        finer: range,
-        low: float,
-        high: float,
-    ) -> None:
-        self.finer = [axes[level][axis].cuts(low, high)[0][0] for level in finer]
-        self.chain: list[int] = []
-        for level in range(ideal + 1, len(axes)):
-            grid = axes[level][axis]
-            first, stop = grid.indices(low + grid.tolerance, high - grid.tolerance)
-            if stop - first != 1:
-                break
-            self.chain.append(first)
+    def cuts(self, level: int) -> list[Cut]:
+        found = self._cuts.get(level)
+        if found is None:
+            found = self._cuts[level] = self._axes[level][self._axis].cuts(self._low, self._high)
+        return found
 
 
 def touched_tiles(pieces: Iterable[Piece]) -> set[int]:

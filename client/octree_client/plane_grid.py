@@ -17,6 +17,9 @@ CellRange = tuple[int, int, int, int]
 #: World (y0, x0, y1, x1).
 Rect = tuple[float, float, float, float]
 
+#: A part of an interval: the cell it lies in, where it begins, where it ends.
+Cut = tuple[int, float, float]
+
 #: Borders of different levels that lie closer together than this share of a voxel of level 0 are one border: rounding
 #: moves them by less (2**-13 voxels at 2**40 voxels from the origin), and no eye sees more.
 _SAME_BORDER = 1.0 / 1024.0
@@ -81,7 +84,7 @@ class AxisGrid:
         """How many cells an interval of that length meets at most, wherever it lies."""
         return min(self.count, int(min(length, self.end - self.start) // self.step) + 2)
 
-    def cuts(self, low: float, high: float) -> list[tuple[int, float, float]]:
+    def cuts(self, low: float, high: float) -> list[Cut]:
         """An interval of the image cut at this level's borders: (cell, low, high) of each part, in order.
 
         The parts' outer ends are `low` and `high` themselves. A border within the tolerance of an end cuts nothing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from fractions import Fraction
 from random import Random
 
@@ -205,3 +206,30 @@ def test_a_shift_by_half_a_voxel_is_no_alignment() -> None:
     assert grids_of((fine, PlaneLevel((32, 32), (8, 8), (4, 4), (2.0, 2.0), (0.5, 0.0)))).factors == ((2, 0),)
     assert grids_of((fine, PlaneLevel((22, 32), (8, 8), (3, 4), (3.0, 2.0), (1.0, 0.5)))).factors == ((3, 2),)
     assert grids_of((fine, PlaneLevel((32, 32), (8, 8), (4, 4), (2.001, 2.0), (0.5, 0.5)))).factors == ((0, 2),)
+
+
+class CountingDict(dict[PlaneChunk, int]):
+    """Counts the look-ups."""
+
+    looks = 0
+
+    def get(self, chunk: PlaneChunk, default: int | None = None) -> int | None:  # type: ignore[override]
+        self.looks += 1
+        return super().get(chunk, default)
+
+    def __contains__(self, chunk: object) -> bool:
+        self.looks += 1
+        return super().__contains__(chunk)
+
+
+def test_the_cost_grows_neither_with_the_dataset_nor_with_its_levels() -> None:
+    for shifted in (False, True):
+        looks = []
+        for edge in (1 << 13, 1 << 20, 1 << 40):
+            levels = plain_levels(edge)
+            if shifted:  # borders that coincide nowhere
+                levels = tuple(replace(level, translation=(0.0, 0.0)) for level in levels)
+            resident = CountingDict({(len(levels) - 1, 0, 0): 1})
+            assert len(cover(levels, 0, (600.0, 600.0, 2500.0, 2500.0), resident)) >= 64
+            looks.append(resident.looks)
+        assert max(looks) <= 2 * 64 + 20, looks
