@@ -167,8 +167,11 @@ def test_a_zstd_bomb_that_hides_its_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shards", [False, True])
-def test_garbage_in_chunks_that_tensorstore_reads(tmp_path: Path, shards: bool) -> None:
-    options: dict[str, Any] = {"shards": (64, 64)} if shards else {"compressors": [zarr.codecs.Crc32cCodec()]}
+@pytest.mark.parametrize("checksum", [False, True])
+def test_garbage_in_shards_and_in_what_tensorstore_reads(tmp_path: Path, shards: bool, checksum: bool) -> None:
+    options: dict[str, Any] = {"shards": (64, 64)} if shards else {}
+    if checksum:
+        options["compressors"] = [zarr.codecs.Crc32cCodec()]
     array = zarr.create_array(str(tmp_path / "a"), shape=(64, 64), chunks=(32, 32), dtype="u2", **options)
     array[...] = DATA
     source = open_path(tmp_path / "a")
@@ -233,8 +236,11 @@ def test_no_link_leads_out_of_the_dataset(tmp_path: Path, what: str) -> None:
         read(open_path(path))
 
 
-def test_no_link_leads_tensorstore_out_of_the_dataset(tmp_path: Path) -> None:
-    array = zarr.create_array(str(tmp_path / "a"), shape=(64, 64), chunks=(32, 32), shards=(64, 64), dtype="u2")
+@pytest.mark.parametrize("compressors", ["auto", [zarr.codecs.Crc32cCodec()]])
+def test_no_link_leads_to_shards_outside_the_dataset(tmp_path: Path, compressors: Any) -> None:
+    array = zarr.create_array(
+        str(tmp_path / "a"), shape=(64, 64), chunks=(32, 32), shards=(64, 64), dtype="u2", compressors=compressors
+    )
     array[...] = DATA
     (tmp_path / "a" / "c").rename(tmp_path / "secret")
     (tmp_path / "a" / "c").symlink_to(tmp_path / "secret")
@@ -445,3 +451,19 @@ def test_a_bomb_in_a_shard(tmp_path: Path) -> None:
     grown, seconds = peak_of(explode)
     assert grown < 16 << 20
     assert seconds < 0.1
+
+
+@pytest.mark.parametrize("entry", [(0, 1 << 40), (1 << 62, 10), ((1 << 64) - 1, 5), (50, 1000)])
+def test_the_index_of_a_shard_that_lies(tmp_path: Path, entry: tuple[int, int]) -> None:
+    array = zarr.create_array(str(tmp_path / "a"), shape=(64, 64), chunks=(32, 32), shards=(64, 64), dtype="u2")
+    array[...] = DATA
+    index = struct.pack("<8Q", *entry * 4)
+    data = bytes(100) + index + struct.pack("<I", google_crc32c.value(index))
+    (tmp_path / "a" / "c" / "0" / "0").write_bytes(data)
+    source = open_path(tmp_path / "a")
+
+    def explode() -> None:
+        with pytest.raises(SourceError, match="damaged"):
+            read(source, ((0, 32), (0, 32)))
+
+    assert peak_of(explode)[0] < 16 << 20

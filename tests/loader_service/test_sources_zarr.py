@@ -135,13 +135,38 @@ def test_odd_chunks_and_many_axes(
 
 
 @pytest.mark.parametrize("codec", ["none", "blosc-lz4", "zstd", "gzip"])
-def test_shards(tmp_path: Path, codec: str) -> None:
+@pytest.mark.parametrize("location", ["end", "start"])
+def test_shards_are_read_by_hand(tmp_path: Path, codec: str, location: str) -> None:
     data = picture((5, 130, 100), "uint16")
-    path = write(tmp_path / "a", data, chunks=(2, 16, 20), shards=(4, 64, 60), compressors=V3[codec])
+    shards = zarr.codecs.ShardingCodec(
+        chunk_shape=(2, 16, 20),
+        codecs=[zarr.codecs.BytesCodec(), *([V3[codec]] if V3[codec] else [])],
+        index_location=location,
+    )
+    path = write(tmp_path / "a", data, chunks=(4, 64, 60), serializer=shards, compressors=None)
     source = open_path(path)
+    assert isinstance(source.arrays[0], DirectArray)
     assert source.levels[0].storage_chunk == (2, 16, 20)
     assert source.levels[0].shard == (4, 64, 60)
     np.testing.assert_array_equal(read_whole(source, 0), data)
+
+
+def test_other_shards_are_read_by_tensorstore(tmp_path: Path) -> None:
+    data = picture((130, 100), "uint16")
+    codecs = [zarr.codecs.ZstdCodec(), zarr.codecs.Crc32cCodec()]
+    source = open_path(write(tmp_path / "a", data, chunks=(16, 20), shards=(64, 60), compressors=codecs))
+    assert isinstance(source.arrays[0], TensorArray)
+    assert source.levels[0].storage_chunk == (16, 20)
+    np.testing.assert_array_equal(read_whole(source, 0), data)
+
+
+def test_a_shard_that_is_written_anew_is_noticed(tmp_path: Path) -> None:
+    array = zarr.create_array(str(tmp_path / "a"), shape=(64, 64), chunks=(16, 16), shards=(64, 64), dtype="u2")
+    array[...] = picture((64, 64), "uint16", 1)
+    source = open_path(tmp_path / "a")
+    read_whole(source, 0)
+    array[:40] = picture((40, 64), "uint16", 2) * 0 + 3
+    np.testing.assert_array_equal(read_whole(source, 0), array[...])
 
 
 FOREIGN = {
@@ -168,13 +193,14 @@ def test_what_is_not_read_by_hand_is_read_by_tensorstore_or_zarr(tmp_path: Path,
     np.testing.assert_array_equal(read_whole(source, 0), data)
 
 
-@pytest.mark.parametrize("kind", ["v2", "v3", "shards", "crc32c", "lzma"])
+@pytest.mark.parametrize("kind", ["v2", "v3", "shards", "crc32c", "crc32c-shards", "lzma"])
 def test_what_is_not_stored_is_told_and_filled_where_a_piece_is_stored_in_part(tmp_path: Path, kind: str) -> None:
     options: dict[str, Any] = {
         "v2": {"zarr_format": 2},
         "v3": {"zarr_format": 3},
         "shards": {"shards": (32, 32)},
         "crc32c": {"compressors": [zarr.codecs.Crc32cCodec()]},
+        "crc32c-shards": {"compressors": [zarr.codecs.Crc32cCodec()], "shards": (32, 32)},
         "lzma": {"zarr_format": 2, "compressors": numcodecs.LZMA()},
     }[kind]
     with warnings.catch_warnings():
@@ -218,10 +244,14 @@ def test_a_storage_chunk_is_decoded_once_for_all_pieces(tmp_path: Path) -> None:
         np.testing.assert_array_equal(out, data[slice(*rows), slice(*columns)])
 
 
-@pytest.mark.parametrize("kind", ["direct", "shards"])
+@pytest.mark.parametrize("kind", ["direct", "shards", "tensor"])
 def test_several_threads_read_at_once(tmp_path: Path, kind: str) -> None:
     data = picture((256, 256), "uint16")
-    options: dict[str, Any] = {"shards": (64, 64)} if kind == "shards" else {}
+    options: dict[str, Any] = {
+        "direct": {},
+        "shards": {"shards": (64, 64)},
+        "tensor": {"shards": (64, 64), "compressors": [zarr.codecs.Crc32cCodec()]},
+    }[kind]
     source = open_path(write(tmp_path / "a", data, chunks=(32, 32), **options))
     start, wrong = threading.Barrier(4), []
 

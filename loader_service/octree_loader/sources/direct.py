@@ -1,7 +1,7 @@
 """Zarr arrays read by hand: fetch a chunk's bytes, decode them straight into the memory that wants them.
 
 The fast way, for what most images are: C order, the machine's byte order, one codec or none. Everything else goes
-through `tensor`. Knows nothing of files (`stores`) and of codecs (`codecs`) but that they can be called.
+through `tensor`. Knows nothing of files (`chunk_files`, `shards`) and of codecs (`codecs`) but that they can be called.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from octree_loader.sources.base import Box, Piece, SourceError
 from octree_loader.sources.boxes import indices_of, overlap_of
+from octree_loader.sources.chunk_files import Fetch
 from octree_loader.sources.codecs import Decoder
-from octree_loader.sources.stores import Fetch
 from octree_loader.sources.zarr_metadata import ArrayMetadata
 
 Index = tuple[int, ...]

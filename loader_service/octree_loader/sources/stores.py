@@ -6,39 +6,32 @@ among the files, nothing outside the folder is read. Knows nothing of what the d
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import stat
-import threading
 import weakref
 import zipfile
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import numpy as np
-
 from octree_loader.sources.base import SourceError
-
-Index = tuple[int, ...]
-
-#: Gives a chunk's encoded bytes, valid until the same thread's next call, or None where nothing is stored.
-Fetch = Callable[[Index], memoryview | None]
+from octree_loader.sources.chunk_files import (
+    KNOWN_FOLDERS,
+    OPEN_FLAGS,
+    ChunkFiles,
+    Fetch,
+    Index,
+    lies_in,
+    read_failed,
+    vanished,
+)
+from octree_loader.sources.shards import ShardFiles
 
 #: Metadata documents are read as a whole. The largest honest ones (consolidated plates) have some hundred KiB.
 DOCUMENT_BYTES = 4 << 20
 
-#: Folders known to lie inside the root: a bound on memory, not a limit of anything else.
-_KNOWN_FOLDERS = 1 << 16
-
 #: Folders looked into, and names told, where a hierarchy has to be searched for its arrays.
 _SEARCH_FOLDERS, _SEARCH_DEPTH = 256, 3
-
-#: The same read may succeed later.
-_TRANSIENT = {errno.EAGAIN, errno.EIO, errno.ETIMEDOUT, errno.ESTALE, errno.EBUSY, errno.EMFILE, errno.ENFILE}
-
-# Neither a link nor a pipe may hold us up: a link is looked into before it is followed, a pipe reads as empty.
-_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 
 
 class Store(Protocol):
@@ -56,6 +49,12 @@ class Store(Protocol):
 
     def chunks(self, node: str, prefix: str, separator: str, nbytes_most: int) -> Fetch:
         """How to get the chunks of the array at `node`; what is longer than `nbytes_most` is refused."""
+        ...
+
+    def shards(
+        self, node: str, prefix: str, separator: str, nbytes_most: int, chunks_per_shard: Index, index_at_end: bool
+    ) -> Fetch | None:
+        """The same for chunks in shards, or None if this store has to be asked some other way."""
         ...
 
     def sizes(self, node: str, prefix: str, separator: str) -> Callable[[Index], int | None]:
@@ -105,20 +104,20 @@ class FolderStore:
         where = name_in(self.where, node, name)
         path = os.path.join(self._root, node, name)
         try:
-            if not _inside(path, self._root):
+            if not lies_in(path, self._root):
                 raise SourceError(f"{where} is a link that leads out of the dataset: copy what it points to")
-            descriptor = os.open(os.path.realpath(path), _OPEN_FLAGS)
+            descriptor = os.open(os.path.realpath(path), OPEN_FLAGS)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise _failed(where, error) from error
+            raise read_failed(where, error) from error
         with open(descriptor, "rb", buffering=0) as file:
             try:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     raise SourceError(f"{where} is no file")
                 data = b"".join(iter(lambda: file.read(1 << 20) if file.tell() <= DOCUMENT_BYTES else b"", b""))
             except OSError as error:
-                raise _failed(where, error) from error
+                raise read_failed(where, error) from error
         return _parse(data, where)
 
     def children(self, node: str) -> list[str]:
@@ -132,7 +131,7 @@ class FolderStore:
     def folder(self, node: str) -> str:
         """See `Store.folder`."""
         folder = os.path.realpath(os.path.join(self._root, node))
-        if not _inside(folder, self._root):
+        if not lies_in(folder, self._root):
             raise SourceError(f"{name_in(self.where, node)} is a link that leads out of the dataset: copy the array")
         return folder
 
@@ -153,14 +152,14 @@ class FolderStore:
                 found = os.stat(path)
             except FileNotFoundError:
                 if not os.path.isdir(folder):
-                    raise _vanished(folder) from None
+                    raise vanished(folder) from None
                 return None
             except OSError as error:
-                raise _failed(path, error) from error
+                raise read_failed(path, error) from error
             if path not in known:
-                if not _inside(path, self._root):
+                if not lies_in(path, self._root):
                     raise SourceError(f"{path} is a link that leads out of the dataset: copy what it points to")
-                if len(known) >= _KNOWN_FOLDERS:
+                if len(known) >= KNOWN_FOLDERS:
                     known.clear()
                 known.add(path)
             if not stat.S_ISREG(found.st_mode):
@@ -173,94 +172,12 @@ class FolderStore:
         """See `Store.chunks`."""
         return ChunkFiles(self._root, self.folder(node), prefix, separator, nbytes_most).fetch
 
-
-class _Buffer(threading.local):
-    """One thread's buffer for encoded chunks: as long as the longest so far, so that reading allocates nothing."""
-
-    def __init__(self) -> None:
-        self.view = memoryview(b"")
-
-    def of(self, nbytes: int) -> memoryview:
-        """A buffer of at least that many bytes; numpy's are not touched until they are used."""
-        if len(self.view) < nbytes:
-            self.view = memoryview(np.empty(nbytes, np.uint8))  # type: ignore[arg-type]
-        return self.view
-
-
-_buffer = _Buffer()
-
-
-class ChunkFiles:
-    """The chunks of one array, a file each."""
-
-    def __init__(self, root: str, folder: str, prefix: str, separator: str, nbytes_most: int) -> None:
-        self._root = root
-        self._folder = folder
-        self._separator = separator
-        self._nbytes_most = nbytes_most
-        self._prefix = f"{folder}/{prefix}"
-        # Everything of a name but its last number, by the other numbers: to build it costs more than to look it up.
-        self._stems: dict[Index, str] = {}
-
-    def fetch(self, index: Index) -> memoryview | None:
-        """See `Fetch`."""
-        stem = self._stems.get(index[:-1])
-        path = f"{stem or self._stem(index)}{index[-1]}"
-        try:
-            descriptor = os.open(path, _OPEN_FLAGS)
-        except OSError as error:
-            resolved = self._resolve(path, error)
-            if resolved is None:
-                return None
-            descriptor = resolved
-        try:
-            if stem is None:
-                self._remember(index)
-            view = _buffer.view
-            if len(view) <= self._nbytes_most:
-                view = _buffer.of(self._nbytes_most + 1)
-            length = os.readv(descriptor, (view,))
-            # A network's file system may give less than there is: only nothing at all is the end.
-            while length <= self._nbytes_most and (more := os.readv(descriptor, (view[length:],))):
-                length += more
-        except OSError as error:
-            raise _failed(path, error) from error
-        finally:
-            os.close(descriptor)
-        if length > self._nbytes_most:
-            raise SourceError(f"{path} is longer than any chunk of this array can be: it is damaged, write it again")
-        return view[:length]
-
-    def _stem(self, index: Index) -> str:
-        return self._prefix + "".join(f"{i}{self._separator}" for i in index[:-1])
-
-    def _remember(self, index: Index) -> None:
-        """Take the folder of a chunk that was opened for a known one, unless a link led out of the dataset to it."""
-        stem = self._stem(index)
-        folder = os.path.dirname(stem)
-        if folder != self._folder and not _inside(folder, self._root):
-            raise SourceError(f"{folder} is a link that leads out of the dataset: copy what it points to")
-        if len(self._stems) >= _KNOWN_FOLDERS:
-            self._stems.clear()
-        self._stems[index[:-1]] = stem
-
-    def _resolve(self, path: str, error: OSError) -> int | None:
-        """What to read of a chunk that did not open at once: nothing (None), or what a link in the root points to."""
-        if error.errno == errno.ENOENT:
-            # No chunk and no array any more are two things: an unmounted disk is not black.
-            if not os.path.isdir(self._folder):
-                raise _vanished(self._folder) from error
-            return None
-        if error.errno == errno.ELOOP and os.path.islink(path):
-            if not _inside(path, self._root):
-                raise SourceError(f"{path} is a link that leads out of the dataset: copy what it points to") from error
-            try:
-                return os.open(os.path.realpath(path), _OPEN_FLAGS)
-            except FileNotFoundError:
-                return None
-            except OSError as second:
-                raise _failed(path, second) from second
-        raise _failed(path, error) from error
+    def shards(
+        self, node: str, prefix: str, separator: str, nbytes_most: int, chunks_per_shard: Index, index_at_end: bool
+    ) -> Fetch | None:
+        """See `Store.shards`."""
+        files = ChunkFiles(self._root, self.folder(node), prefix, separator, nbytes_most)
+        return ShardFiles(files, chunks_per_shard, index_at_end, nbytes_most).fetch
 
 
 class ZippedStore:
@@ -323,6 +240,10 @@ class ZippedStore:
 
         return fetch
 
+    def shards(self, *_: Any, **__: Any) -> Fetch | None:
+        """See `Store.shards`: there is no reading a part of a compressed file."""
+        return None
+
     def _read(self, name: str, nbytes_most: int) -> bytes | None:
         entry = self._entries.get(self._top + name)
         if entry is None:
@@ -363,17 +284,3 @@ def _is_array(store: Store, node: str) -> bool:
         return store.document(node, ".zarray") is not None
     except SourceError:
         return False
-
-
-def _inside(path: str, root: str) -> bool:
-    """Whether `path`, with all its links followed, lies in `root` (which has none)."""
-    resolved = os.path.realpath(path)
-    return resolved == root or resolved.startswith(root if root.endswith("/") else root + "/")
-
-
-def _vanished(folder: str) -> SourceError:
-    return SourceError(f"{folder} has vanished since it was opened: is its disk still mounted?", transient=True)
-
-
-def _failed(where: str, error: OSError) -> SourceError:
-    return SourceError(f"{where} cannot be read: {error.strerror or error}", transient=error.errno in _TRANSIENT)

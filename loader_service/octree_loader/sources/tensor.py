@@ -1,4 +1,4 @@
-"""Zarr arrays that are not read by hand: shards, filters, rarer codecs, a foreign byte order.
+"""Zarr arrays that are not read by hand: filters, rarer codecs (in shards too), a foreign byte order.
 
 tensorstore reads them, several storage chunks under way at once; zarr-python reads what tensorstore cannot. Both come
 in with the first such array and not before. Knows nothing of pyramids.

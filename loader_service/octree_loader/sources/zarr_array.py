@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from octree_loader.sources.assembled import LevelArray
 from octree_loader.sources.base import SourceError
+from octree_loader.sources.chunk_files import Fetch
 from octree_loader.sources.codecs import decoder_of, encoded_bytes_most
 from octree_loader.sources.direct import DirectArray
+from octree_loader.sources.shards import INDEX_BYTES
 from octree_loader.sources.stores import Store, check_node, name_in
 from octree_loader.sources.zarr_metadata import ArrayMetadata, parse_array
 
@@ -17,9 +21,8 @@ def open_array(store: Store, node: str) -> tuple[LevelArray, ArrayMetadata]:
     metadata = read_metadata(store, node)
     if metadata is None:
         raise SourceError(f"{where} is no Zarr array: it has neither .zarray nor zarr.json")
-    if metadata.codec is not None:
-        most = encoded_bytes_most(metadata.chunk_bytes)
-        fetch = store.chunks(node, metadata.key_prefix, metadata.separator, most)
+    fetch = _fetch_of(store, node, metadata) if metadata.codec is not None else None
+    if fetch is not None and metadata.codec is not None:
 
         def name_chunk(index: tuple[int, ...]) -> str:
             return name_in(where, metadata.key_prefix + metadata.separator.join(map(str, index)))
@@ -31,6 +34,17 @@ def open_array(store: Store, node: str) -> tuple[LevelArray, ArrayMetadata]:
     from octree_loader.sources.tensor import open_foreign_array
 
     return open_foreign_array(store, node, metadata), metadata
+
+
+def _fetch_of(store: Store, node: str, metadata: ArrayMetadata) -> Fetch | None:
+    """How to get the chunks by hand, or None where that cannot be: shards in a zip file."""
+    most = encoded_bytes_most(metadata.chunk_bytes)
+    if metadata.shard is None:
+        return store.chunks(node, metadata.key_prefix, metadata.separator, most)
+    per_shard = tuple(a // b for a, b in zip(metadata.shard, metadata.chunk, strict=True))
+    if 16 * math.prod(per_shard) > INDEX_BYTES:
+        return None
+    return store.shards(node, metadata.key_prefix, metadata.separator, most, per_shard, metadata.index_at_end)
 
 
 def read_metadata(store: Store, node: str) -> ArrayMetadata | None:

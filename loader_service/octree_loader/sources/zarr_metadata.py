@@ -45,6 +45,7 @@ class ArrayMetadata:
     `dtype` has the machine's byte order, whatever the store has. `codec` is the one codec between the C-ordered bytes
     of a chunk and its file (``none``, ``blosc``, ...), or None if the way is longer than that. `key_prefix` and
     `separator` make a chunk's name: ``key_prefix + separator.join(index)``. `names` are the axes' names, if it has any.
+    In a sharded array `codec` is that of the chunks inside, and `index_at_end` tells where a shard has its index.
     """
 
     zarr_format: int
@@ -57,6 +58,7 @@ class ArrayMetadata:
     key_prefix: str
     separator: str
     names: tuple[str, ...] | None = None
+    index_at_end: bool = True
 
     @property
     def chunk_bytes(self) -> int:
@@ -110,10 +112,13 @@ def _parse_v3(document: Mapping[str, Any], where: str) -> ArrayMetadata:
     codecs = [_named(entry) for entry in document["codecs"]]
     shard = None
     chunk = outer
+    codec = _v3_codec(codecs, dtype)
+    at_end = True
     if codecs and codecs[0][0] == "sharding_indexed":
         chunk, shard = _edges(codecs[0][1]["chunk_shape"], "chunk_shape of its shards", where), outer
         if len(chunk) != len(outer) or any(o % c for o, c in zip(outer, chunk, strict=True)):
             raise SourceError(f"{where} has shards {outer} that are no multiple of their chunks {chunk}")
+        codec, at_end = _shard_codec(codecs, dtype)
     _check_grid(shape, chunk, dtype, where)
     prefix, separator = _key_encoding(document.get("chunk_key_encoding", {"name": "default"}), where)
     names = document.get("dimension_names")
@@ -121,7 +126,7 @@ def _parse_v3(document: Mapping[str, Any], where: str) -> ArrayMetadata:
         names = tuple(f"axis{i}" if name is None else str(name) for i, name in enumerate(names))
         names = names if len(names) == len(shape) and len(set(names)) == len(names) else None
     fill = _fill(document.get("fill_value"), dtype, where)
-    return ArrayMetadata(3, shape, chunk, shard, dtype, fill, _v3_codec(codecs, dtype), prefix, separator, names)
+    return ArrayMetadata(3, shape, chunk, shard, dtype, fill, codec, prefix, separator, names, at_end)
 
 
 def _v3_codec(codecs: list[tuple[str, Mapping[str, Any]]], dtype: np.dtype[Any]) -> str | None:
@@ -132,6 +137,21 @@ def _v3_codec(codecs: list[tuple[str, Mapping[str, Any]]], dtype: np.dtype[Any])
     if dtype.itemsize > 1 and codecs[0][1].get("endian", "little") != native:
         return None
     return "none" if len(codecs) == 1 else _PLAIN_CODECS.get(codecs[1][0])
+
+
+def _shard_codec(codecs: list[tuple[str, Mapping[str, Any]]], dtype: np.dtype[Any]) -> tuple[str | None, bool]:
+    """The one codec of the chunks in shards, or None if these are no common shards; and whether their index is last."""
+    configuration = codecs[0][1]
+    location = configuration.get("index_location", "end")
+    index = [_named(entry) for entry in configuration["index_codecs"]]
+    common = (
+        len(codecs) == 1
+        and location in ("start", "end")
+        and [name for name, _ in index] == ["bytes", "crc32c"]
+        and index[0][1].get("endian", "little") == "little"
+    )
+    inner = [_named(entry) for entry in configuration["codecs"]]
+    return (_v3_codec(inner, dtype) if common else None), location == "end"
 
 
 def _named(entry: Any) -> tuple[str, Mapping[str, Any]]:
