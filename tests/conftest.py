@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -16,19 +17,24 @@ if (root := str(Path(__file__).resolve().parent.parent)) not in sys.path:
     sys.path.insert(0, root)
 
 
+#: Held until the end: a Popen that is dropped while its process runs is a ResourceWarning.
+_SERVERS: list[subprocess.Popen[bytes]] = []
+
+
 @pytest.fixture(scope="session")
 def display() -> Iterator[str]:
     """A display of our own, for tests with windows: ``DISPLAY`` is set to it for the rest of the session.
 
     The X server chooses a free number itself and tells when it is ready (``-displayfd``), so that sessions side by side
-    never meet.
+    never meet. It ends with its last client (``-terminate``), which is this process, however this process ends: Qt ends
+    the process with status 1 when the server goes first.
     """
     program = shutil.which("Xvfb")
     if program is None:
         pytest.skip("Xvfb is not installed (apt install xvfb)")
     read, write = os.pipe()
     server = subprocess.Popen(
-        [program, "-displayfd", str(write), "-screen", "0", "1600x1200x24", "-nolisten", "tcp", "-noreset"],
+        [program, "-displayfd", str(write), "-screen", "0", "1600x1200x24", "-nolisten", "tcp", "-terminate"],
         pass_fds=[write],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -41,11 +47,13 @@ def display() -> Iterator[str]:
     os.environ["DISPLAY"] = f":{number}"
     os.environ.pop("WAYLAND_DISPLAY", None)
     os.environ.pop("QT_QPA_PLATFORM", None)
+    xcb = ctypes.CDLL("libxcb.so.1")
+    xcb.xcb_connect.restype = ctypes.c_void_p
+    xcb.xcb_connect(None, None)  # never closed: subprocesses of the tests are not the server's last clients
     yield os.environ["DISPLAY"]
     for name, value in before.items():
         if value is None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    server.terminate()
-    server.wait(timeout=10)
+    _SERVERS.append(server)

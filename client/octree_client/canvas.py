@@ -17,10 +17,11 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from octree_protocol.errors import OctreeError
 from vispy import gloo
 from vispy.gloo import gl
 from vispy.gloo.context import set_current_canvas
+
+from octree_protocol.errors import OctreeError
 
 Backend = Literal["qt", "egl"]
 
@@ -178,7 +179,7 @@ class Canvas(ABC):
 
     def check_gl(self) -> None:
         """Raise `CanvasError` if GL has noted an error since the last check. Within a frame."""
-        codes = []
+        codes: list[str] = []
         while (code := gl.glGetError()) and len(codes) < 16:
             codes.append(hex(code))
         if codes:
@@ -331,7 +332,9 @@ def open_canvas(
         If there is no way to draw here; the text says what is missing.
     """
     handlers = handlers if handlers is not None else Handlers()
-    wanted: tuple[Backend, ...] = (backend,) if backend else (("qt",) if visible or parent is not None else ("egl", "qt"))
+    wanted: tuple[Backend, ...] = (
+        (backend,) if backend else (("qt",) if visible or parent is not None else ("egl", "qt"))
+    )
     reasons = []
     for name in wanted:
         try:

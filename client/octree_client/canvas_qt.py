@@ -22,16 +22,20 @@ from octree_client.canvas import Canvas, CanvasError, Handlers, KeyEvent, MouseE
 _Qt: Any = QtCore.Qt
 _Kind: Any = QtCore.QEvent.Type
 
-_BUTTONS = (("left", _Qt.MouseButton.LeftButton), ("right", _Qt.MouseButton.RightButton))
-_BUTTONS += (("middle", _Qt.MouseButton.MiddleButton),)
+_BUTTONS = (
+    ("left", _Qt.MouseButton.LeftButton),
+    ("right", _Qt.MouseButton.RightButton),
+    ("middle", _Qt.MouseButton.MiddleButton),
+)
 _MODIFIERS = (
     ("shift", _Qt.KeyboardModifier.ShiftModifier),
     ("control", _Qt.KeyboardModifier.ControlModifier),
     ("alt", _Qt.KeyboardModifier.AltModifier),
     ("meta", _Qt.KeyboardModifier.MetaModifier),
 )
-_NAMED_KEYS = "Home End Left Right Up Down PageUp PageDown Space Escape Return Enter Tab Backspace Delete Insert".split()
-_KEYS = {getattr(_Qt.Key, f"Key_{name}"): name.lower() for name in [*_NAMED_KEYS, *(f"F{i}" for i in range(1, 13))]}
+_NAMED_KEYS = ["Home", "End", "Left", "Right", "Up", "Down", "PageUp", "PageDown", "Space", "Escape"]
+_NAMED_KEYS += ["Return", "Enter", "Tab", "Backspace", "Delete", "Insert", *(f"F{number}" for number in range(1, 13))]
+_KEYS = {getattr(_Qt.Key, f"Key_{name}"): name.lower() for name in _NAMED_KEYS}
 _MOUSE_KINDS = {
     _Kind.MouseButtonPress: "press",
     _Kind.MouseButtonRelease: "release",
@@ -241,11 +245,12 @@ def open_qt_canvas(
     check_display()
     application = app.Application(qtpy.API_NAME.lower())
     qt_application = application.native
+    ratio = float(qt_application.devicePixelRatio())  # a widget has none of its own before it is shown
+    logical = (max(1, round(size[0] / ratio)), max(1, round(size[1] / ratio)))
     vispy_canvas = app.Canvas(
-        title=title, size=size, app=application, show=False, autoswap=False, vsync=visible, parent=parent, dpi=96
+        title=title, size=logical, app=application, show=False, autoswap=False, vsync=visible, parent=parent, dpi=96
     )
     canvas = QtCanvas(vispy_canvas, handlers, background)
-    canvas.resize(size)
     release_current()
     if parent is None:
         if not visible:
@@ -255,4 +260,7 @@ def open_qt_canvas(
         if not canvas.native.isValid():
             canvas.close()
             raise CanvasError("the display has no OpenGL (apt install libgl1 libgl1-mesa-dri)")
+        if canvas.pixel_ratio != ratio:
+            canvas.resize(size)
+            qt_application.processEvents()
     return canvas

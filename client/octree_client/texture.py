@@ -6,14 +6,14 @@ of what lies in which tile, nor of when a tile may be overwritten (`atlas`, `pag
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from octree_protocol.errors import OctreeError
 from vispy import gloo
+
+from octree_protocol.errors import OctreeError
 
 #: Tiles of an atlas along one edge, at most.
 TILES_PER_EDGE = 255
@@ -175,10 +175,8 @@ def atlas_grid(tile_shape: tuple[int, int], bytes_per_texel: int, budget: int, m
             "use a smaller octree.tile_size"
         )
     tiles = max(1, budget // (height * width * bytes_per_texel))
-    columns = min(most_columns, tiles, math.ceil(math.sqrt(tiles * height / width)))
-    rows = max(1, min(most_rows, tiles // columns))
-    columns = max(1, min(most_columns, tiles // rows))
-    return rows, columns
+    grids = [(min(most_rows, tiles // columns), columns) for columns in range(1, min(most_columns, tiles) + 1)]
+    return max(grids, key=lambda grid: (grid[0] * grid[1], -abs(grid[0] * height - grid[1] * width)))
 
 
 class AtlasTexture:

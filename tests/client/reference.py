@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+
 from octree_client.camera import Camera, PlaneLevel
 
 #: Voxels of a level by (row, column) indices.
@@ -63,9 +64,7 @@ def inside(level: PlaneLevel, camera: Camera) -> NDArray:
     return ((py >= 0) & (py < level.shape[0]))[:, None] & ((px >= 0) & (px < level.shape[1]))[None, :]
 
 
-def colours(
-    values: NDArray, limits: tuple[float, float], gamma: float = 1.0, table: NDArray | None = None
-) -> NDArray:
+def colours(values: NDArray, limits: tuple[float, float], gamma: float = 1.0, table: NDArray | None = None) -> NDArray:
     """RGBA 0 .. 255 of values, float64; NaN becomes transparent."""
     table = GREY if table is None else table
     shown = np.clip((values - limits[0]) / (limits[1] - limits[0]), 0, 1) ** gamma

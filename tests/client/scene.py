@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from tests.client.reference import Voxels
+
 from octree_client.camera import Camera, PlaneLevel
 from octree_client.canvas import Canvas
 from octree_client.cover import Piece, PlaneChunk
 from octree_client.texture import texture_kind
 from octree_client.visuals.tiled_image import TiledImage
 from octree_protocol.keys import CellStatus
-
-from tests.client.reference import Voxels
 
 Rect = tuple[float, float, float, float]
 
@@ -107,9 +107,7 @@ class Scene:
             ranges.append(range(max(low, 0), min(high, level.grid[axis] - 1) + 1))
         return [(r, c) for r in ranges[0] for c in ranges[1]]
 
-    def pieces(
-        self, camera: Camera, ideal: int = 0, choose: Callable[[int, int], int] | None = None
-    ) -> list[Piece]:
+    def pieces(self, camera: Camera, ideal: int = 0, choose: Callable[[int, int], int] | None = None) -> list[Piece]:
         """The cells in view, each drawn from the level that `choose` says for (row, column)."""
         found = []
         for row, column in self.cells(camera, ideal):

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.client import reference
+from tests.client.scene import Scene, chunk_rect, coarser, plane_level
+
 from octree_client.camera import Camera
 from octree_client.canvas import Canvas
 from octree_client.cover import Piece
 from octree_client.texture import TextureError
 from octree_protocol.keys import CellStatus
-
-from tests.client import reference
-from tests.client.scene import Scene, chunk_rect, coarser, plane_level
 
 pytestmark = pytest.mark.gl
 
@@ -150,8 +150,12 @@ def test_every_dtype_and_its_contrast_limits(
     # In a narrow window neighbouring voxels differ by hundreds of its widths: a slip of 1/256 pixel is seen.
     narrow = abs(limits[1] - limits[0]) < 1000 and dtype == "u2"
     settled(
-        canvas, array // 100 + 29900 if narrow else array, (32, 32), Camera((40.3, 50.2), 1 / 12.1, CANVAS),
-        interpolation, limits,
+        canvas,
+        array // 100 + 29900 if narrow else array,
+        (32, 32),
+        Camera((40.3, 50.2), 1 / 12.1, CANVAS),
+        interpolation,
+        limits,
     )
 
 
@@ -163,7 +167,13 @@ def test_colours(canvas: Canvas, samples: int, interpolation: str) -> None:
         array[..., 3] |= 128
     # A transparent colour is rounded twice: GL blends in 8 bits.
     settled(
-        canvas, array, (31, 17), Camera((40.3, 50.2), 1 / 9.3, CANVAS), interpolation, (20, 240), samples=samples,
+        canvas,
+        array,
+        (31, 17),
+        Camera((40.3, 50.2), 1 / 9.3, CANVAS),
+        interpolation,
+        (20, 240),
+        samples=samples,
         tolerance=1.0 if samples == 3 else 1.5,
     )
 
@@ -177,8 +187,14 @@ def test_colours_of_16_bits_are_scaled_to_8(canvas: Canvas) -> None:
 def test_anisotropic_scales_and_translations(canvas: Canvas, interpolation: str) -> None:
     camera = Camera((-3000 + 0.37 * 101.3, 77.7 + 5.5 * 60.2), 0.21, CANVAS)
     settled(
-        canvas, random_image((300, 200), "u2"), (48, 20), camera, interpolation, (0, 65535),
-        scale=(0.37, 5.5), translation=(-3000, 77.7),
+        canvas,
+        random_image((300, 200), "u2"),
+        (48, 20),
+        camera,
+        interpolation,
+        (0, 65535),
+        scale=(0.37, 5.5),
+        translation=(-3000, 77.7),
     )
 
 
@@ -321,7 +337,7 @@ def test_gamma_and_colour_map(canvas: Canvas) -> None:
             compare(picture, level, scene.voxels[0], camera, "nearest", limits, 1.0, gamma, entries)
 
 
-def test_a_colour_map_of_floats_is_rounded_to_grey_levels(canvas: Canvas) -> None:
+def test_a_colour_map_of_floats_is_rounded_to_grey_levels() -> None:
     scene = Scene([plane_level((8, 8), (8, 8))], [lambda y, x: (y * 8 + x).astype("u1")], "u1")
     scene.image.colormap = np.array([[0.0, 0.5, 1.0, 1.0], [1.0, 0.25, 0.0, 1.0]])
     assert scene.image.colormap.tolist() == [[0, 128, 255, 255], [255, 64, 0, 255]]

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from octree_protocol.keys import CellStatus
 
 from octree_client.camera import Camera, PlaneLevel
 from octree_client.cover import Piece, PlaneChunk, Resident
+from octree_protocol.keys import CellStatus
 
 #: One vertex; every field is a vec4 of float32, pairs are (x, y).
 #:

@@ -1,8 +1,8 @@
 """The shaders of the tiled image, as text. Pure (no I/O).
 
-GLSL 1.20, because that is what every OpenGL that vispy knows has. What a layer is set to (interpolation, gamma, overlay)
-picks one of a few programs instead of branching in one of them: rasterisers on the CPU run both sides of a branch.
-Knows nothing of pieces or levels; the vertices are described in `quads`.
+GLSL 1.20, because that is what every OpenGL that vispy knows has. What a layer is set to (interpolation, gamma,
+overlay) picks one of a few programs instead of branching in one of them: rasterisers on the CPU run both sides of a
+branch. Knows nothing of pieces or levels; the vertices are described in `quads`.
 """
 
 from __future__ import annotations

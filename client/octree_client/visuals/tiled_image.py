@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from octree_protocol.keys import CellStatus
 from vispy import gloo
 from vispy.gloo.context import get_current_canvas
 
@@ -22,6 +21,7 @@ from octree_client.cover import Piece, Resident
 from octree_client.texture import AtlasTexture, TextureError, TextureKind
 from octree_client.visuals.quads import NO_DATA, VERTEX, LevelArrays, build_quads, triangle_indices
 from octree_client.visuals.shaders import VERTEX_SHADER, fragment_shader
+from octree_protocol.keys import CellStatus
 
 Interpolation = Literal["nearest", "linear"]
 
