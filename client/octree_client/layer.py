@@ -265,7 +265,10 @@ class ImageLayer:
         result.statuses = cell_statuses(self.levels, self.ideal or 0, pieces)
         result.awaited = self.awaited()
         resident = self.tiles.resident(place)
-        result.more = any(c in self._announced and c not in resident for c in self._wanted if c[0] >= (self.ideal or 0))
+        result.more = any(
+            wanted.tier is Tier.VISIBLE and chunk in self._announced and chunk not in resident
+            for chunk, wanted in self._wanted.items()
+        )
         done = time.perf_counter()
         result.upload_ms = (uploaded - middle) * 1e3
         result.plan_ms = (done - began) * 1e3 - result.upload_ms

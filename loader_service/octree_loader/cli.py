@@ -110,7 +110,9 @@ def _status(options: argparse.Namespace) -> int:
     if options.json:
         print(to_json(status))
     else:
-        show(status, Console())
+        console = Console()
+        # Into a file or a pipe, lines may be as long as they are.
+        show(status, console if console.is_terminal else Console(width=200))
     return 0
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from octree_loader.actions import PoolSpec
 from octree_loader.arena import Arena
@@ -53,7 +54,8 @@ def run(config: Config, *, lifeline: int | None = None, on_ready: Callable[[Serv
         directory = shared_directory(config.memory.directory)
         for dead in remove_dead_segments(directory):
             log.warning("removed %s, left behind by a daemon that died", dead)
-        load_log = LoadLog(config.loader_defaults.log_path)
+        log_path = config.loader_defaults.log_path
+        load_log = LoadLog(Path(log_path) if log_path else None)
         nbytes = arena_bytes(config.memory.arena_bytes, directory)
         segment = Segment.create(directory, nbytes, config.serve.name)
         pools = resolve_pools(config)

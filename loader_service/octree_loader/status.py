@@ -12,7 +12,7 @@ from rich.table import Table
 
 from octree_protocol import PROTOCOL_VERSION, codec, limits
 from octree_protocol.errors import OctreeError
-from octree_protocol.messages import AskStatus, ClientMessage, DaemonMessage, Hello, Refused, Status, Welcome
+from octree_protocol.messages import AskStatus, Bye, ClientMessage, DaemonMessage, Hello, Refused, Status, Welcome
 
 
 class NoDaemon(OctreeError):
@@ -24,7 +24,7 @@ def ask_status(address: str, timeout: float = 3.0) -> Status:
     context = zmq.Context()
     socket = context.socket(zmq.DEALER)
     try:
-        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.LINGER, 200)
         socket.setsockopt(zmq.MAXMSGSIZE, limits.FRAME_BYTES)
         socket.connect(address)
         _say(socket, Hello(PROTOCOL_VERSION, "octree-serve status", os.getpid()))
@@ -33,9 +33,11 @@ def ask_status(address: str, timeout: float = 3.0) -> Status:
         _say(socket, AskStatus())
         status = _expect(socket, Status, address, until)
         assert isinstance(status, Status)
+        _say(socket, Bye())
         return status
     finally:
-        context.destroy(linger=0)
+        socket.close()
+        context.term()
 
 
 def _say(socket: zmq.Socket[bytes], message: ClientMessage) -> None:

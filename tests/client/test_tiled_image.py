@@ -11,7 +11,7 @@ from tests.client.scene import Scene, chunk_rect, coarser, plane_level
 
 from octree_client.camera import Camera
 from octree_client.canvas import Canvas
-from octree_client.cover import Piece
+from octree_client.cover import FILL_TILE, Piece, cover
 from octree_client.texture import TextureError
 from octree_protocol.keys import CellStatus
 
@@ -478,3 +478,32 @@ def test_bad_settings_are_refused() -> None:
         image.upload(0, np.zeros((33, 32), "u2"))
     with pytest.raises(TextureError, match="do not fit"):
         image.upload(0, np.zeros((3, 3, 3), "u2"))
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "linear"])
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_cover_cuts_is_painted_exactly_once(open_test_canvas, interpolation: str, seed: int) -> None:
+    """With any chunks resident, missing and failed, on levels of factors 3 and 2 whose chunks lie askew."""
+    random = np.random.default_rng(seed)
+    canvas = open_test_canvas(CANVAS, backend="egl", background=(1.0, 1.0, 1.0))
+    scene, _ = mixed_scene()
+    ideal = seed % 3
+    camera = Camera((140.3, 190.8), (0.31, 1.7, 2.9)[ideal] * (1 + 0.1 * seed), CANVAS)
+    chunks = [(n, r, c) for n, v in enumerate(scene.levels) for r in range(v.grid[0]) for c in range(v.grid[1])]
+    random.shuffle(chunks)
+    scene.image.upload(FILL_TILE, np.zeros(scene.image.atlas.tile_shape, "u2"))
+    scene.resident[-1, 0, 0] = FILL_TILE
+    for chunk in chunks[:70]:
+        scene.tile(chunk)
+    others = chunks[70:150]
+    scene.image.interpolation, scene.image.opacity = interpolation, 0.5
+    scene.image.contrast_limits = (100000, 100001)
+    pieces = cover(scene.levels, ideal, camera.view(), scene.resident, set(others[::2]), set(others[1::2]))
+    assert len({(piece.chunk[0], piece.status) for piece in pieces}) >= 3  # levels and statuses are mixed
+    picture = scene.render(canvas, camera, pieces, ideal)
+    # What is drawn from data is black, and so exactly half white; hatches are dark, and so a little more than half.
+    painted = reference.inside(scene.levels[ideal], camera)
+    assert picture[painted][:, :3].min() >= 127
+    assert picture[painted][:, 1:3].max() <= 127 + 45
+    assert picture[painted][:, 0].max() <= 127 + 105  # the red of what failed
+    assert (picture[~painted & ~reference.inside(scene.levels[0], camera)][:, :3] == 255).all()
