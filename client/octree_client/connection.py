@@ -289,6 +289,7 @@ class Connection:
         finally:
             self._set(ConnectionState.CLOSED, self.problem)
             socket.disable_monitor()
+            monitor.close()
             socket.close()
             context.term()
 
