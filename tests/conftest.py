@@ -16,6 +16,7 @@ import pytest
 if (root := str(Path(__file__).resolve().parent.parent)) not in sys.path:
     sys.path.insert(0, root)
 
+pytest_plugins = ["tests.leaks"]
 
 #: Held until the end: a Popen that is dropped while its process runs is a ResourceWarning.
 _SERVERS: list[subprocess.Popen[bytes]] = []
