@@ -81,7 +81,7 @@ def _descriptors() -> frozenset[tuple[int, int, int]]:
 
 
 class Ledger:
-    """What was there before the test that runs, and what earlier ones kept of the descriptors that a session may keep."""
+    """What was there before the test that runs, and which descriptors earlier ones kept of those allowed."""
 
     def __init__(self) -> None:
         self.before = holdings()

@@ -10,13 +10,8 @@ from pathlib import Path
 
 from octree_protocol.errors import OctreeError
 
-#: What the process ends with, after sysexits.h where it has a word for it.
-EXIT_USAGE = 2
+#: What ``--check`` ends with if a dataset does not open (EX_NOINPUT).
 EXIT_UNREADABLE = 66
-EXIT_UNAVAILABLE = 69
-EXIT_NO_MEMORY = 73
-EXIT_ALREADY_RUNNING = 75
-EXIT_CONFIGURATION = 78
 
 _EPILOG = """\
 examples:
@@ -80,24 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _serve(_parser().parse_args(given))
     except OctreeError as error:
         print(f"octree-serve: {error}", file=sys.stderr)
-        return _exit_status(error)
-
-
-def _exit_status(error: OctreeError) -> int:
-    from octree_loader.config import ConfigError
-    from octree_loader.instance import AlreadyRunning
-    from octree_loader.memory import NoSharedMemory
-    from octree_loader.server import AddressInUse
-    from octree_loader.status import NoDaemon
-
-    statuses: dict[type[OctreeError], int] = {
-        ConfigError: EXIT_CONFIGURATION,
-        AlreadyRunning: EXIT_ALREADY_RUNNING,
-        NoSharedMemory: EXIT_NO_MEMORY,
-        AddressInUse: EXIT_UNAVAILABLE,
-        NoDaemon: EXIT_UNAVAILABLE,
-    }
-    return next((status for kind, status in statuses.items() if isinstance(error, kind)), 1)
+        # Each error knows its own, after sysexits.h where that has a word for it.
+        return getattr(error, "exit_code", 1)
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -173,7 +173,13 @@ class Scheduler:
             if not (0 <= key.level < len(cuts) and cuts[key.level].contains(key.index)):
                 self._outbox(view.client).failed.append(Failure(key, "there is no such chunk"))
                 return None
+            _, nbytes = cuts[key.level].shape_and_bytes(key.index)
             chunk = self.chunks[key] = Chunk(key, now)
+            if nbytes > self.arena.largest_payload:
+                chunk.state, chunk.reason = _FAILED, (
+                    f"a chunk of {nbytes:,} bytes does not fit into the arena, whose slots hold "
+                    f"{self.arena.largest_payload:,} at most; raise memory.arena_bytes"
+                )
             if self._deaths.get(key, 0) >= _DEATHS_BEFORE_QUARANTINE:
                 chunk.state, chunk.reason = _FAILED, f"quarantined: {self._deaths[key]} workers died while reading it"
         state = chunk.state

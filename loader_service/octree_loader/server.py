@@ -59,6 +59,8 @@ _FAILED_AT_ONCE = 256
 class AddressInUse(OctreeError):
     """Somebody else listens where we were told to."""
 
+    exit_code = 69
+
 
 @dataclass(slots=True)
 class Client:

@@ -18,6 +18,8 @@ from octree_protocol.messages import AskStatus, Bye, ClientMessage, DaemonMessag
 class NoDaemon(OctreeError):
     """Nobody answers at that address."""
 
+    exit_code = 69
+
 
 def ask_status(address: str, timeout: float = 3.0) -> Status:
     """What the daemon at `address` is doing. Raises `NoDaemon` if nobody answers within `timeout` seconds."""
