@@ -50,7 +50,10 @@ def run(config: Config, *, lifeline: int | None = None, on_ready: Callable[[Serv
     load_log: LoadLog | None = None
     server: Server | None = None
     try:
-        locks.extend(InstanceLock(address) for address in addresses if address.startswith("ipc://"))
+        for address in addresses:
+            if address.startswith("ipc://"):
+                locks.append(InstanceLock(address))
+                locks[-1].acquire()
         directory = shared_directory(config.memory.directory)
         for dead in remove_dead_segments(directory):
             log.warning("removed %s, left behind by a daemon that died", dead)
