@@ -110,5 +110,6 @@ def describe_status(server: Server, pools: Pools, about: int) -> Status:
         ),
         requests_forgotten=scheduler.forgotten_waiting,
         requests_started=scheduler.started,
+        requests_forgotten_loading=scheduler.forgotten_loading,
         about=about,
     )

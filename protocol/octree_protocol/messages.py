@@ -254,6 +254,7 @@ class Status(Message, frozen=True, tag="status"):
     clients: tuple[ClientStatus, ...]
     requests_forgotten: int = 0
     requests_started: int = 0
+    requests_forgotten_loading: int = 0
     about: _Count = 0
 
 

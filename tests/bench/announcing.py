@@ -1,0 +1,70 @@
+"""From the worker's last byte to the client that asked: how long a chunk lies in its slot before anyone knows.
+
+Both ends read the machine's monotonic clock: `Ready.filled_ns` when the worker is done, and the thread that asked when
+it has the announcement in its hands.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from tests.bench.data import CHUNK, EDGE, pyramid, warm
+from tests.bench.figures import Measurements, percentile
+from tests.bench.sections import Options
+
+import octree_client
+from octree_client.connection import Connection
+from octree_protocol.keys import ChunkKey, Tier
+from octree_protocol.messages import Announce, Wanted
+
+_RATE = 1000
+_CHUNKS = 3000
+
+
+def measure(options: Options) -> Measurements:
+    """With the default configuration, one new chunk wanted every millisecond."""
+    found = Measurements()
+    path = pyramid("lz4")
+    warm(path)
+    for _ in range(options.repeat):
+        with octree_client.open(path) as session:
+            image = session.dataset()
+            image.levels[1][:2048, :2048]  # workers are started
+            rate, latencies = _steady(session.connection, image.dataset.id)
+        found.add("slot filled to client sees it, p50", "ms", percentile(latencies, 0.5), 0.3)
+        found.add("slot filled to client sees it, p99", "ms", percentile(latencies, 0.99), 3.0)
+        found.add("chunks a second meanwhile", "/s", rate, note=f"{_RATE} are asked for")
+    return found
+
+
+def _steady(connection: Connection, dataset: int) -> tuple[float, list[float]]:
+    across = EDGE // CHUNK
+    something = threading.Event()
+    inbox = connection.open_view(something.set)
+    wanted: dict[ChunkKey, Wanted] = {}
+    latencies: list[float] = []
+    asked = 0
+    began = time.perf_counter()
+    while len(latencies) < _CHUNKS:
+        due = min(_CHUNKS, int((time.perf_counter() - began) * _RATE) + 1)
+        if due > asked:
+            for number in range(asked, due):
+                key = ChunkKey(dataset, 0, (number // across, number % across))
+                wanted[key] = Wanted(key, 0, Tier.VISIBLE, 0)
+            asked = due
+            connection.want(inbox, tuple(wanted.values()))
+        next_at = began + asked / _RATE if asked < _CHUNKS else time.perf_counter() + 1.0
+        assert time.perf_counter() - began < 60, f"only {len(latencies)} of {_CHUNKS} chunks came"
+        if not something.wait(max(0.0, next_at - time.perf_counter())):
+            continue
+        something.clear()
+        for event in inbox.take():
+            if isinstance(event, Announce):
+                now = time.monotonic_ns()
+                for ready in event.ready:
+                    if wanted.pop(ready.key, None) is not None:
+                        latencies.append((now - ready.filled_ns) * 1e-6)
+    seconds = time.perf_counter() - began
+    connection.close_view(inbox)
+    return _CHUNKS / seconds, latencies
