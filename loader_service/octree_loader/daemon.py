@@ -102,6 +102,9 @@ def run(config: Config, *, lifeline: int | None = None, on_ready: Callable[[Serv
     finally:
         if server is not None:
             server.close()
+            for address in server.addresses:
+                if address.startswith("ipc://"):  # ZeroMQ leaves it; while we hold its lock it is nobody else's
+                    Path(address.removeprefix("ipc://")).unlink(missing_ok=True)
         if segment is not None:
             segment.close()
             segment.unlink()

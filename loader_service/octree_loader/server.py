@@ -101,7 +101,6 @@ class Server:
         settings: ViewerSettings,
         load_log: LoadLog,
     ) -> None:
-        self.addresses = addresses
         self.scheduler = scheduler
         self.catalog = catalog
         self.segment = segment
@@ -121,12 +120,16 @@ class Server:
         self._socket.setsockopt(zmq.MAXMSGSIZE, limits.FRAME_BYTES)
         self._socket.setsockopt(zmq.SNDHWM, limits.SEND_QUEUE_MESSAGES)
         self._socket.setsockopt(zmq.LINGER, 200)
+        bound = []
         for address in addresses:
             try:
                 self._socket.bind(address)
+                # With the port that the system chose, if it was left to it.
+                bound.append(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))
             except zmq.ZMQError as error:
                 self._context.destroy(linger=0)
                 raise AddressInUse(f"cannot listen on {address}: {error}; choose another one with --bind") from None
+        self.addresses = tuple(bound)
         loop.selector.register(self._socket, selectors.EVENT_READ, lambda: None)
 
     # --- the loop ----------------------------------------------------------------------------------------------------
