@@ -176,9 +176,10 @@ def open(
         source = str(Path(folder.name) / "array.npy")
     if source is not None:
         location = str(source)
-        if not _is_address(location):
+        if "://" not in location and not _is_factory(location):
             location = str(Path(location).expanduser().absolute())
-        name = Path(location.rstrip("/")).name.split(".")[0] or "image"
+        name = location.rpartition(":")[2] if _is_factory(location) else Path(location.rstrip("/")).name.split(".")[0]
+        name = name or "image"
         named[name] = {"source": location, **options} if options else location
     embedded = EmbeddedDaemon(named, Path(config) if config is not None else None, settings)
     connection = Connection(embedded.address, on_lost=embedded.start)
@@ -192,10 +193,10 @@ def open(
     return session
 
 
-def _is_address(location: str) -> bool:
-    """Whether a source is a URL or ``module:factory`` rather than a path."""
-    head, colon, tail = location.partition(":")
-    return bool(colon) and (tail.startswith("//") or (head.replace(".", "").isidentifier() and tail.isidentifier()))
+def _is_factory(location: str) -> bool:
+    """Whether a source is ``module:factory``."""
+    module, colon, factory = location.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), *factory.split(".")))
 
 
 def _wait_for(connection: Connection, embedded: EmbeddedDaemon, timeout: float) -> None:

@@ -49,6 +49,7 @@ class LoadLog:
             "worker": load.worker,
             "ms": round(outcome.wall_ns * 1e-6, 3),
             "cpu_ms": round(outcome.cpu_ns * 1e-6, 3),
+            "blocked_ms": round(outcome.blocked_ns * 1e-6, 3),
             "present": list(outcome.present),
         }
         if outcome.error:

@@ -35,8 +35,8 @@ DEFAULT_ARENA_BYTES = 1 << 30
 #: Where Linux keeps shared memory.
 SHARED_MEMORY = "/dev/shm"
 
-# How much is populated at a time: `close` waits for one piece.
-_POPULATE_BYTES = 8 << 20
+# How much is populated at a time: meanwhile no other thread of the process can map or unmap memory.
+_POPULATE_BYTES = 256 << 10
 # asm-generic/mman-common.h
 _MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 22, 23
 

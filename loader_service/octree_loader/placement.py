@@ -121,5 +121,5 @@ class Pool:
         if len(self.workers) < useful and not starting and (best is None or best.tasks):
             newcomer = self.workers[self.next_worker] = Worker(self.next_worker)
             self.next_worker += 1
-        depth = 1 if self.spec.one_by_one else profile.depth()
+        depth = 1 if self.spec.one_by_one else profile.depth(self.spec.workers_most, cores)
         return (best if best is not None and len(best.tasks) < depth else None), newcomer

@@ -15,8 +15,11 @@ _NEWEST = 0.2
 #: A load that takes less than this is fast, however much of it was spent waiting.
 _WAITING_SECONDS = 0.005
 
-#: Loads that a worker has under way while they mostly wait.
+#: Loads that a worker has under way while they mostly wait, at most.
 WAITING_DEPTH = 8
+
+#: Loads under way beyond what keeps the processors busy, so that a slow one leaves no hole.
+_RESERVE = 1.25
 
 #: Work that lies ready at a worker, so that it never idles for the length of a round trip ...
 _WORK_AHEAD_SECONDS = 0.002
@@ -26,29 +29,42 @@ _COMPUTING_DEPTH = 32
 
 
 class LoadProfile:
-    """Moving averages over the loads of one dataset. Seconds."""
+    """Moving averages over the loads of one dataset.
 
-    __slots__ = ("cpu", "loads", "waiting", "wall")
+    Attributes
+    ----------
+    wall, cpu, blocked
+        Seconds that a load takes, computes, and waits for its store.
+    waiting
+        Whether loads mostly wait.
+    """
+
+    __slots__ = ("blocked", "cpu", "loads", "waiting", "wall")
 
     def __init__(self) -> None:
         self.loads = 0
         self.wall = 0.0
         self.cpu = 0.0
+        self.blocked = 0.0
         self.waiting = False
 
-    def observe(self, wall: float, cpu: float, crowd: float) -> None:
-        """One load took `wall` seconds and `cpu` seconds of processor time, with `crowd` busy workers for each core."""
+    def observe(self, wall: float, cpu: float, blocked: float) -> None:
+        """One load took `wall` seconds; `cpu` of them it computed, `blocked` of them it waited for its store.
+
+        The rest it waited for a processor, which says nothing of the store.
+        """
         weight = _NEWEST if self.loads else 1.0
         self.loads += 1
         self.wall += weight * (wall - self.wall)
         self.cpu += weight * (cpu - self.cpu)
-        # What computes among more workers than cores is stretched by the crowd; that is no waiting.
-        self.waiting = self.wall > _WAITING_SECONDS and self.cpu * max(1.0, crowd) < 0.5 * self.wall
+        self.blocked += weight * (blocked - self.blocked)
+        self.waiting = self.wall > _WAITING_SECONDS and self.blocked > self.cpu
 
-    def depth(self) -> int:
-        """How many loads a worker should have under way."""
+    def depth(self, workers: int, cores: int) -> int:
+        """How many loads each of `workers` workers should have under way."""
         if self.waiting:
-            return WAITING_DEPTH
+            busy = _RESERVE * cores * (1.0 + self.blocked / max(self.cpu, 1e-6))
+            return max(2, min(WAITING_DEPTH, math.ceil(busy / workers)))
         if not self.loads:
             return 2
         return max(2, min(_COMPUTING_DEPTH, math.ceil(_WORK_AHEAD_SECONDS / max(self.wall, 1e-6))))

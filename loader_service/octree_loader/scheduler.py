@@ -260,15 +260,16 @@ class Scheduler:
                         continue
                 self._wait_again(chunk, now)
 
-    def loaded(self, task: int, present: Sequence[bool], wall: float, cpu: float, filled_ns: int, now: float) -> None:
-        """A load is done; `present` says for each part whether the store has it. `wall` and `cpu` are seconds."""
+    def loaded(
+        self, task: int, present: Sequence[bool], wall: float, cpu: float, blocked: float, filled_ns: int, now: float
+    ) -> None:
+        """A load is done; `present` says for each part whether the store has it. Times as in `LoadProfile.observe`."""
         done = self._finish(task)
         if done is None:
             return
         dataset = self.datasets[done.dataset]
         pool = self.pools[done.load.pool]
-        busy = sum(1 for p in self.pools for w in p.workers.values() if w.tasks) + 1
-        dataset.profile.observe(wall, cpu, busy / self.cores)
+        dataset.profile.observe(wall, cpu, blocked)
         dataset.profile_changed = True
         cut = dataset.cuts[done.load.level]
         for chunk, there in zip(done.chunks, present, strict=True):

@@ -227,6 +227,7 @@ class Server:
                 outcome.present,
                 outcome.wall_ns * 1e-9,
                 outcome.cpu_ns * 1e-9,
+                outcome.blocked_ns * 1e-9,
                 outcome.filled_ns,
                 time.monotonic(),
             )

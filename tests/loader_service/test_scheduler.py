@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from octree_loader.actions import Actions, Load, PoolSpec
+from octree_loader.actions import Actions, Load, PoolSpec, StopWorker
 from octree_loader.arena import Arena
 from octree_loader.chunk import ChunkState
 from octree_loader.planning import plan_dataset
@@ -80,9 +80,11 @@ class Bench:
         self.decide()
 
     def decide(self) -> Actions:
-        """Let the scheduler decide until nothing new comes of it; returns the last actions."""
+        """Let the scheduler decide until nothing new comes of it; returns the last actions, and all stops."""
+        stops: list[StopWorker] = []
         while True:
             actions = self.scheduler.decide(self.now)
+            stops += actions.stop
             for slot, generation in actions.generations:
                 assert generation > self.generations.get(slot, 0), "a generation must rise"
                 self.generations[slot] = generation
@@ -99,11 +101,12 @@ class Bench:
                 told.update({k: "missing" for k in announce.missing})
                 told.update({f.key: f for f in announce.failed})
             if not actions.start:
+                actions.stop = stops
                 return actions
 
     def finish(self, task: int, present: bool = True, wall: float = 0.001) -> None:
         load = self.under_way.pop(task)
-        self.scheduler.loaded(task, [present] * len(load.parts), wall, wall, 1, self.now)
+        self.scheduler.loaded(task, [present] * len(load.parts), wall, wall, 0.0, 1, self.now)
         self.decide()
 
     def finish_all(self, wall: float = 0.001) -> None:
@@ -411,7 +414,7 @@ def test_loads_that_wait_get_all_workers_and_several_each() -> None:
     bench.want("a", wants(key(3, 0, 0)))
     for task in list(bench.under_way):
         load = bench.under_way.pop(task)
-        bench.scheduler.loaded(task, [True] * len(load.parts), 0.05, 0.0002, 1, bench.now)
+        bench.scheduler.loaded(task, [True] * len(load.parts), 0.05, 0.0002, 0.0498, 1, bench.now)
     bench.want("a", wants(*(key(0, r, n) for r in range(8) for n in range(8))))
     assert len(bench.scheduler.pools[0].workers) == 5
     assert len(bench.under_way) == 40
