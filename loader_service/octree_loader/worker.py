@@ -57,9 +57,6 @@ class _Stopwatch:
     #: From here on a load is slow.
     _SLOW_NS = 5_000_000
 
-    #: Loads under way in this process now.
-    together = 0
-
     def __init__(self) -> None:
         self._was_slow = False
         self._began = self._cpu = self._queued = 0
@@ -74,14 +71,14 @@ class _Stopwatch:
         self._cpu = time.thread_time_ns()
         self._began = time.perf_counter_ns()
 
-    def stop(self) -> tuple[int, int, int]:
-        """(wall, cpu, blocked)"""
+    def stop(self, together: int) -> tuple[int, int, int]:
+        """(wall, cpu, blocked), with so many loads side by side in this process."""
         wall = time.perf_counter_ns() - self._began
         cpu = time.thread_time_ns() - self._cpu
         blocked = 0
         if self._was_slow:
             queued = self._waited_for_processor() - self._queued
-            blocked = max(0, wall - cpu - queued - (_Stopwatch.together - 1) * cpu)
+            blocked = max(0, wall - cpu - queued - (together - 1) * cpu)
         self._was_slow = wall > self._SLOW_NS
         return wall, cpu, blocked
 
@@ -104,6 +101,7 @@ class Loader:
         self._specs: dict[int, OpenDataset] = {}
         self._opening = threading.Lock()
         self._stopwatch = threading.local()
+        self._running: dict[int, None] = {}
 
     def add(self, order: OpenDataset) -> None:
         """Remember how a dataset is opened; the first load opens it."""
@@ -114,7 +112,7 @@ class Loader:
         watch: _Stopwatch | None = getattr(self._stopwatch, "mine", None)
         if watch is None:
             watch = self._stopwatch.mine = _Stopwatch()
-        _Stopwatch.together += 1
+        self._running[order.task] = None
         watch.start()
         error, transient = "", False
         present: list[bool] = []
@@ -138,8 +136,8 @@ class Loader:
             error, transient = str(caught), caught.transient
         except Exception as caught:  # a source is other people's code; whatever it does, it costs this load only
             error = f"{type(caught).__name__}: {caught}"
-        times = watch.stop()
-        _Stopwatch.together -= 1
+        times = watch.stop(len(self._running))
+        del self._running[order.task]
         return Outcome(
             order.task,
             tuple(present),

@@ -52,7 +52,11 @@ def _decode(decoder: msgspec.msgpack.Decoder[Any], frame: bytes | memoryview) ->
         return decoder.decode(frame)
     except msgspec.ValidationError as error:
         # msgspec names the field of the tag in its text; a message that we do not know is no crime of the peer's.
-        unknown = "Invalid value" in str(error) and "$.type" in str(error)
-        raise RemoteProtocolError(str(error), "unknown-message" if unknown else "malformed") from None
+        # The frame chose that text in part, and may have chosen a megabyte of it.
+        reason = str(error)
+        unknown = reason.startswith("Invalid value") and reason.endswith("`$.type`")
+        if len(reason) > limits.REASON_CHARACTERS:
+            reason = f"{reason[: limits.REASON_CHARACTERS]} ..."
+        raise RemoteProtocolError(reason, "unknown-message" if unknown else "malformed") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, OverflowError, ValueError) as error:
         raise RemoteProtocolError(f"not a frame of this protocol: {error}") from None

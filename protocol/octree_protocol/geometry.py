@@ -12,10 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Annotated
 
 import msgspec
 
+from octree_protocol import limits
 from octree_protocol.keys import ChunkKey
+
+_OnePerAxis = msgspec.Meta(max_length=limits.AXES)
 
 
 class Axis(msgspec.Struct, frozen=True):
@@ -33,10 +37,10 @@ class Level(msgspec.Struct, frozen=True):
     the centre of voxel 0.
     """
 
-    shape: tuple[int, ...]
-    chunk_shape: tuple[int, ...]
-    scale: tuple[float, ...]
-    translation: tuple[float, ...]
+    shape: Annotated[tuple[int, ...], _OnePerAxis]
+    chunk_shape: Annotated[tuple[int, ...], _OnePerAxis]
+    scale: Annotated[tuple[float, ...], _OnePerAxis]
+    translation: Annotated[tuple[float, ...], _OnePerAxis]
 
     def grid(self) -> tuple[int, ...]:
         """Number of chunks along each axis; the last one of an axis may be cut by the image's edge."""
@@ -92,9 +96,9 @@ class Dataset(msgspec.Struct, frozen=True):
 
     id: int
     name: str
-    axes: tuple[Axis, ...]
+    axes: Annotated[tuple[Axis, ...], _OnePerAxis]
     dtype: str
-    levels: tuple[Level, ...]
+    levels: Annotated[tuple[Level, ...], msgspec.Meta(max_length=limits.LEVELS)]
     rgb: bool = False
     fill_value: float = 0.0
 

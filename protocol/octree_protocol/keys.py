@@ -6,8 +6,11 @@ Knows nothing of shapes or voxels (`geometry`) nor of who wants a chunk.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Annotated
 
 import msgspec
+
+from octree_protocol import limits
 
 
 class ChunkKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -20,7 +23,7 @@ class ChunkKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     dataset: int
     level: int
-    index: tuple[int, ...]
+    index: Annotated[tuple[int, ...], msgspec.Meta(max_length=limits.AXES)]
 
 
 class Tier(IntEnum):

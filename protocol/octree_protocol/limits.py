@@ -12,6 +12,9 @@ WANTS_PER_VIEW = 8192
 #: Views that one client may hold at once: layers of its windows, and reads under way.
 VIEWS_PER_CLIENT = 256
 
+#: Chunks of one kind (filled, missing, failed) in one Announce: what fits a frame at 32 bytes each.
+ANNOUNCED = FRAME_BYTES // 32
+
 #: Axes of a dataset. OME-Zarr has at most five; samples of an RGB image are one more.
 AXES = 8
 
@@ -20,6 +23,9 @@ LEVELS = 64
 
 #: Datasets that a daemon names.
 DATASETS = 4096
+
+#: What is quoted of a frame that is no message: enough to recognise it, short enough for a log.
+REASON_CHARACTERS = 500
 
 #: Text in a message: a path of the operating system's maximum length and a sentence around it.
 TEXT_CHARACTERS = 8192

@@ -159,10 +159,10 @@ class LoadTime(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Announce(Message, frozen=True, tag="announce"):
     """What became of chunks that the client wants: filled, not there, or not readable."""
 
-    ready: tuple[Ready, ...] = ()
-    missing: tuple[ChunkKey, ...] = ()
-    failed: tuple[Failure, ...] = ()
-    load_times: tuple[LoadTime, ...] = ()
+    ready: Annotated[tuple[Ready, ...], Meta(max_length=limits.ANNOUNCED)] = ()
+    missing: Annotated[tuple[ChunkKey, ...], Meta(max_length=limits.ANNOUNCED)] = ()
+    failed: Annotated[tuple[Failure, ...], Meta(max_length=limits.ANNOUNCED)] = ()
+    load_times: Annotated[tuple[LoadTime, ...], Meta(max_length=limits.DATASETS)] = ()
 
 
 class Pong(Message, frozen=True, tag="pong"):
