@@ -25,14 +25,15 @@ class Task:
 
 
 class Worker:
-    """A worker and what it has under way, oldest first."""
+    """A worker and what it has under way, oldest first. Beside the task `alone` it is given nothing else."""
 
-    __slots__ = ("number", "started", "stopping", "tasks")
+    __slots__ = ("alone", "number", "started", "stopping", "tasks")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.started = False
         self.stopping = False
+        self.alone = -1
         self.tasks: dict[int, Task] = {}
 
 
@@ -98,8 +99,10 @@ class Pool:
         """Undo `take_next`: there is no worker, or no slot, for it now."""
         view.queues[self.number].ready.append((rank, chunk))
 
-    def place(self, profile: LoadProfile, cores: int) -> tuple[Worker | None, Worker | None]:
-        """Who takes the next load, and who must be started.
+    def place(
+        self, profile: LoadProfile, cores: int, alone: bool = False
+    ) -> tuple[Worker | None, Worker | None]:
+        """Who takes the next load, and who must be started. `alone`: only one who has nothing else to do.
 
         Returns
         -------
@@ -114,12 +117,14 @@ class Pool:
         for worker in self.workers.values():
             if not worker.started:
                 starting += 1
-            elif not worker.stopping and (best is None or len(worker.tasks) < len(best.tasks)):
+            elif worker.stopping or worker.alone in worker.tasks:
+                continue
+            elif best is None or len(worker.tasks) < len(best.tasks):
                 best = worker
         newcomer: Worker | None = None
         useful = self.spec.workers_most if profile.waiting else min(self.spec.workers_most, cores)
         if len(self.workers) < useful and not starting and (best is None or best.tasks):
             newcomer = self.workers[self.next_worker] = Worker(self.next_worker)
             self.next_worker += 1
-        depth = 1 if self.spec.one_by_one else profile.depth(self.spec.workers_most, cores)
+        depth = 1 if self.spec.one_by_one or alone else profile.depth(self.spec.workers_most, cores)
         return (best if best is not None and len(best.tasks) < depth else None), newcomer

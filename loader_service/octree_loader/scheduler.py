@@ -13,7 +13,7 @@ argument, in seconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from octree_loader.actions import Actions, Client, Load, Part, PoolSpec, StartWorker, StopWorker
 from octree_loader.arena import Arena
@@ -241,18 +241,31 @@ class Scheduler:
         if known is not None:
             known.started = True
 
-    def worker_died(self, pool: int, worker: int, reason: str, now: float) -> None:
-        """A worker is gone, and no longer writes anywhere: what it had under way is tried once more, then failed."""
+    def loads_at(self, pool: int, worker: int) -> list[Load]:
+        """What a worker has under way, oldest first."""
+        known = self.pools[pool].workers.get(worker)
+        return [] if known is None else [task.load for task in known.tasks.values()]
+
+    def worker_died(
+        self, pool: int, worker: int, reason: str, now: float, over: Collection[int] | None = None
+    ) -> None:
+        """A worker is gone, and no longer writes anywhere: what it had under way is tried once more, then failed.
+
+        `over` are the tasks that it had begun and not ended, by default the oldest; the others had only been lying
+        ready, and are not to blame. What is to blame is tried again alone, so that it takes nothing else with it.
+        """
         dead = self.pools[pool].workers.pop(worker, None)
         if dead is None:
             return
         self.pools[pool].deaths += 1
-        for number, task in enumerate(dead.tasks.values()):
+        if over is None:
+            over = list(dead.tasks)[:1]
+        for task in dead.tasks.values():
             del self._tasks[task.load.task]
             for chunk in task.chunks:
                 self.arena.discard(chunk.slot)
                 chunk.slot = -1
-                if number == 0:  # the one that it was over; the others had only been lying ready
+                if task.load.task in over:
                     chunk.errors += 1
                     deaths = self._deaths[chunk.key] = self._deaths.get(chunk.key, 0) + 1
                     if chunk.errors >= _DEATHS_BEFORE_FAILED or deaths >= _DEATHS_BEFORE_QUARANTINE:
@@ -264,7 +277,7 @@ class Scheduler:
         self, task: int, present: Sequence[bool], wall: float, cpu: float, blocked: float, filled_ns: int, now: float
     ) -> None:
         """A load is done; `present` says for each part whether the store has it. Times as in `LoadProfile.observe`."""
-        done = self._finish(task)
+        done = self._finish(task, now)
         if done is None:
             return
         dataset = self.datasets[done.dataset]
@@ -273,6 +286,8 @@ class Scheduler:
         dataset.profile_changed = True
         cut = dataset.cuts[done.load.level]
         for chunk, there in zip(done.chunks, present, strict=True):
+            if self._deaths:
+                self._deaths.pop(chunk.key, None)
             if not there:
                 self._end_as_missing(chunk, dataset)
                 continue
@@ -296,7 +311,7 @@ class Scheduler:
 
     def failed(self, task: int, reason: str, transient: bool, now: float) -> None:
         """A load ended in an error. One that may pass is tried again a little later."""
-        done = self._finish(task)
+        done = self._finish(task, now)
         if done is None:
             return
         for chunk in done.chunks:
@@ -309,10 +324,15 @@ class Scheduler:
             else:
                 self._end_as_failed(chunk, done, reason)
 
-    def _finish(self, task: int) -> Task | None:
+    def _finish(self, task: int, now: float) -> Task | None:
         done = self._tasks.pop(task, None)
         if done is not None:
-            del self.pools[done.load.pool].workers[done.load.worker].tasks[task]
+            tasks = self.pools[done.load.pool].workers[done.load.worker].tasks
+            del tasks[task]
+            if tasks and not done.load.concurrent:
+                # The next one has been lying ready; how long it takes counts from now.
+                oldest = next(iter(tasks.values()))
+                oldest.began = max(oldest.began, now)
         return done
 
     def _end_as_missing(self, chunk: Chunk, dataset: _Dataset) -> None:
@@ -377,7 +397,8 @@ class Scheduler:
                 return
             view, rank_, chunk = found
             dataset = self.datasets[chunk.key.dataset]
-            worker, newcomer = pool.place(dataset.profile, self.cores)
+            alone = bool(self._deaths) and chunk.key in self._deaths
+            worker, newcomer = pool.place(dataset.profile, self.cores, alone)
             if newcomer is not None:
                 actions.start.append(StartWorker(pool.number, newcomer.number))
             if worker is None or not self._begin(pool, worker, view, chunk, dataset, actions, now):
@@ -401,6 +422,8 @@ class Scheduler:
         self._next_task += 1
         parts = tuple([Part(c.key.index, c.slot) for c in chunks])
         load = Load(number, pool.number, worker.number, chunk.key.dataset, level, dataset.profile.waiting, parts)
+        if chunk.key in self._deaths:
+            worker.alone = number
         self._tasks[number] = worker.tasks[number] = Task(load, chunks, chunk.key.dataset, now, view.client)
         for begun in chunks:
             begun.state = _LOADING

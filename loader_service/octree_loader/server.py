@@ -44,7 +44,7 @@ from octree_protocol.messages import (
     Welcome,
 )
 from octree_protocol.session import Session, refuse_version
-from octree_protocol.slots import write_generation
+from octree_protocol.slots import BEGUN, read_progress, write_generation
 
 log = logging.getLogger("octree.server")
 
@@ -211,7 +211,13 @@ class Server:
     def worker_died(self, pool: int, worker: int, reason: str) -> None:
         """See `pools.PoolEvents`."""
         self._dirty = True
-        self.scheduler.worker_died(pool, worker, reason, time.monotonic())
+        memory = self.segment.view
+        over = [
+            load.task
+            for load in self.scheduler.loads_at(pool, worker)
+            if read_progress(memory, load.parts[0].slot) == BEGUN
+        ]
+        self.scheduler.worker_died(pool, worker, reason, time.monotonic(), over)
 
     def outcome(self, outcome: Outcome) -> None:
         """See `pools.PoolEvents`."""

@@ -33,7 +33,7 @@ from octree_loader.profile import WAITING_DEPTH
 from octree_loader.sources import open_source
 from octree_loader.sources.base import Piece, Source, SourceError, SourceSpec
 from octree_protocol.geometry import Dataset
-from octree_protocol.slots import SLOT_HEADER_BYTES
+from octree_protocol.slots import BEGUN, DONE, SLOT_HEADER_BYTES, write_progress
 
 #: Outcomes are told at the latest so long after the first of a batch. Telling each by itself would wake the daemon
 #: for every one, and cost more than a load.
@@ -113,6 +113,7 @@ class Loader:
         if watch is None:
             watch = self._stopwatch.mine = _Stopwatch()
         self._running[order.task] = None
+        write_progress(self._memory, order.slots[0], BEGUN)
         watch.start()
         error, transient = "", False
         present: list[bool] = []
@@ -136,6 +137,7 @@ class Loader:
             error, transient = str(caught), caught.transient
         except Exception as caught:  # a source is other people's code; whatever it does, it costs this load only
             error = f"{type(caught).__name__}: {caught}"
+        write_progress(self._memory, order.slots[0], DONE)
         times = watch.stop(len(self._running))
         del self._running[order.task]
         return Outcome(
@@ -199,7 +201,7 @@ def serve(channel: socket.socket, loader: Loader) -> None:
                 continue
             outcome = loader.load(load)
             if not outcomes:
-                oldest = outcome.filled_ns
+                oldest = outcome.filled_ns - outcome.wall_ns  # a slow one does not wait for the next
             outcomes.append(outcome)
             if outcome.filled_ns - oldest > _TELL_AFTER_NS:
                 with telling:

@@ -3,15 +3,17 @@
 A segment begins with one header page; the slots follow. Every slot begins with a header of its own::
 
     offset  0   uint64   generation: rises each time that the slot is given away; 0 while it never was
-    offset  8   uint64   reserved
+    offset  8   uint64   progress: what has become of the load that fills it (NOT_BEGUN, BEGUN, DONE)
     offset 64            payload: the chunk's voxels in C order
 
-Only the daemon writes headers, and it raises a slot's generation *before* it gives the slot to a worker. So a reader
-that finds the announced generation still in place *after* it is done with the bytes has read what was announced.
+Only the daemon writes generations, and it raises a slot's generation *before* it gives the slot to a worker. So a
+reader that finds the announced generation still in place *after* it is done with the bytes has read what was announced.
+The worker writes the progress into the first slot of a load: when it dies, the daemon sees what it died over.
 """
 
 from __future__ import annotations
 
+import mmap
 import struct
 
 #: First bytes of a segment; the last character is the version of this layout.
@@ -27,15 +29,31 @@ SLOT_HEADER_BYTES = 64
 TOKEN_OFFSET = 64
 TOKEN_BYTES = 32
 
+#: Progress of a load.
+NOT_BEGUN, BEGUN, DONE = 0, 1, 2
+
 _GENERATION = struct.Struct("<Q")
+_GENERATION_AND_PROGRESS = struct.Struct("<QQ")
+_PROGRESS_OFFSET = 8
 
 
 def write_generation(segment: memoryview, slot: int, generation: int) -> None:
-    """Set the generation of the slot that begins at byte `slot` of the segment."""
-    _GENERATION.pack_into(segment, slot, generation)
+    """Set the generation of the slot that begins at byte `slot` of the segment. No load of it has begun."""
+    _GENERATION_AND_PROGRESS.pack_into(segment, slot, generation, NOT_BEGUN)
 
 
 def read_generation(segment: memoryview, slot: int) -> int:
     """The generation of the slot that begins at byte `slot` of the segment."""
     generation: int = _GENERATION.unpack_from(segment, slot)[0]
     return generation
+
+
+def write_progress(segment: memoryview | mmap.mmap, slot: int, progress: int) -> None:
+    """Say how far the load is that fills the slot that begins at byte `slot` of the segment."""
+    _GENERATION.pack_into(segment, slot + _PROGRESS_OFFSET, progress)
+
+
+def read_progress(segment: memoryview, slot: int) -> int:
+    """How far the load is that fills the slot that begins at byte `slot` of the segment."""
+    progress: int = _GENERATION.unpack_from(segment, slot + _PROGRESS_OFFSET)[0]
+    return progress
