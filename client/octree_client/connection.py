@@ -41,7 +41,7 @@ from octree_protocol.messages import (
     Wanted,
     Welcome,
 )
-from octree_protocol.session import Session
+from octree_protocol.session import Session, SessionState
 
 log = logging.getLogger("octree.connection")
 
@@ -319,6 +319,8 @@ class Connection:
                 questions = [p for p in self._questions.values() if not p.done.is_set()]
             for view, entries in wants.items():
                 sequence = self._sequences[view] = self._sequences.get(view, 0) + 1
+                if view not in self._inboxes and not entries:
+                    del self._sequences[view]  # numbers of views are never used again
                 if not self._say(Want(view, sequence, tuple(entries))):
                     with self._lock:  # it goes out with the next beat, unless a newer one has come
                         self._wants.setdefault(view, entries)
@@ -354,6 +356,10 @@ class Connection:
             self._heard = time.monotonic()
             try:
                 message = codec.decode_from_daemon(frame)
+                if isinstance(message, Welcome) and self._session.state is SessionState.OPEN:
+                    # It answers an earlier Hello than the last: the daemon had heard both before anything that we
+                    # said since, so nothing has changed, and starting over would wait for chunks already announced.
+                    continue
                 self._session.received(message)
             except ProtocolError as error:
                 log.warning("the daemon at %s: %s", self.address, error)
@@ -376,7 +382,6 @@ class Connection:
         self.settings = message.settings
         self.datasets = message.datasets
         self._instance = message.instance
-        self._sequences.clear()
         if message.arena is not None:
             try:
                 self.arena = SharedArena(message.arena.path, message.arena.nbytes, message.arena.token)
