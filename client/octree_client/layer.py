@@ -278,9 +278,9 @@ class ImageLayer:
         """Hand the frame's geometry to GL, and draw."""
         ideal = self.ideal or 0
         waiting = statuses[CellStatus.PROVISIONAL] + statuses[CellStatus.EMPTY]
-        if waiting and self.connection.settings.force_synchronous and self._drawn is not None:
+        if waiting and self.connection.settings.force_synchronous:
             # Only final frames are shown: until then, the last one stays as it was.
-            pieces, ideal, camera = self._drawn
+            pieces, ideal, camera = self._drawn or ([], ideal, camera)
         else:
             pieces = self.pieces
             self._drawn = (pieces, ideal, camera)
