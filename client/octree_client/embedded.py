@@ -28,7 +28,11 @@ _RESTART_SECONDS = 60.0
 
 
 class DaemonDied(OctreeError):
-    """The daemon that we started ended by itself; the text has its last words."""
+    """The daemon that we started ended by itself; the text has its last words, `exit_code` what it ended with."""
+
+    def __init__(self, reason: str, exit_code: int = 1) -> None:
+        super().__init__(reason)
+        self.exit_code = exit_code
 
 
 class EmbeddedDaemon:

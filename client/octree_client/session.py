@@ -203,7 +203,8 @@ def _wait_for(connection: Connection, embedded: EmbeddedDaemon, timeout: float) 
     until = time.monotonic() + timeout
     while connection.state is not ConnectionState.OPEN:
         if not embedded.running():
-            raise DaemonDied(embedded.last_words() or f"the daemon ended with status {embedded.exit_status()}")
+            status = embedded.exit_status() or 1
+            raise DaemonDied(embedded.last_words() or f"the daemon ended with status {status}", status)
         try:
             connection.wait_until_open(min(0.1, timeout))
         except ConnectionFailed:

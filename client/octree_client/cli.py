@@ -1,0 +1,309 @@
+"""The command ``octree-view``: what it was told, checked, and what it ends with. Imports Qt for a window alone."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import signal
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from octree_client.keys import terminal_table
+from octree_protocol.addresses import default_address, parse_address
+from octree_protocol.errors import OctreeError
+
+if TYPE_CHECKING:
+    from octree_client.opening import Opening
+    from octree_client.session import Image, Session
+
+# After sysexits.h.
+EXIT_USAGE = 2
+EXIT_UNREADABLE = 66
+EXIT_UNAVAILABLE = 69
+EXIT_NOT_WRITTEN = 73
+EXIT_TIMEOUT = 75
+EXIT_INTERRUPTED = 130
+
+#: Picture of ``--screenshot``, if no size is given.
+_PICTURE_SIZE = (1280, 860)
+
+#: A picture is at most so large along an edge: what every OpenGL can do.
+_LARGEST = 16384
+
+_EPILOG = f"""\
+examples:
+  octree-view embryo.zarr                        look at an image; a daemon of its own ends with the window
+  octree-view https://host/slide.ome.zarr        the same over HTTP
+  octree-view                                    what this user's running octree-serve serves
+  octree-view --dataset day2 --connect ipc:///run/user/1000/octree-serve/default.sock
+  octree-view embryo.zarr --screenshot whole.png --size 1920x1080
+  octree-view embryo.zarr --center 5000,7200 --pixel-size 0.5 --colormap viridis --screenshot part.png
+
+keys and mouse of the window (F1 shows them there):
+{terminal_table()}
+
+exit status:
+  0 ended in good order     2 usage              66 the image, or part of a screenshot, cannot be read
+  69 no daemon, no display  73 no shared memory, or the picture cannot be written
+  75 a screenshot was not complete in time       78 a mistake in the configuration
+"""
+
+
+class CommandError(OctreeError):
+    """Something that ends the command, with its exit status."""
+
+    def __init__(self, reason: str, exit_code: int) -> None:
+        super().__init__(reason)
+        self.exit_code = exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="octree-view",
+        description="Look at an image too large to load. Nothing ever waits: what is not there yet is shown coarser.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "source",
+        nargs="?",
+        metavar="SOURCE",
+        help="path, URL or module:factory of an image; without it, a running daemon's images are shown",
+    )
+    parser.add_argument("--dataset", metavar="NAME", help="which of a daemon's images; its first if left out")
+    parser.add_argument("--connect", metavar="ADDRESS", help="of a running daemon; this user's own if left out")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="octree.json for a daemon of its own")
+    look = parser.add_argument_group("what is shown first")
+    look.add_argument("--size", type=_size, metavar="WxH", help="of the window, or of the screenshot, in pixels")
+    look.add_argument("--center", type=_pair, metavar="Y,X", help="world coordinates of the middle")
+    look.add_argument("--pixel-size", type=_positive, metavar="S", help="world units a screen pixel")
+    look.add_argument("--colormap", metavar="NAME", help="e.g. gray, viridis, magma; any of the cmap catalogue")
+    look.add_argument("--contrast", type=_limits, metavar="LOW,HIGH", help="data values; automatic if left out")
+    look.add_argument("--interpolation", choices=("nearest", "linear"), help="between voxels; linear if left out")
+    parser.add_argument("--screenshot", type=Path, metavar="FILE", help="no window: write a PNG once all is loaded")
+    parser.add_argument(
+        "--timeout", type=_positive, default=60.0, metavar="S", help="seconds that a screenshot may take (60)"
+    )
+    parser.add_argument("--version", action="version", version=f"octree-view {version('octree-serve')}")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(_with_signs(given))
+    logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="octree-view: %(message)s")
+    try:
+        _check(options)
+        return _show(options)
+    except OctreeError as error:
+        print(f"octree-view: {error}", file=sys.stderr)
+        return _exit_code(error)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _exit_code(error: OctreeError) -> int:
+    """Each error knows its own; those of the session are unavailable daemons, but for datasets."""
+    from octree_client.canvas import CanvasError
+    from octree_client.connection import ConnectionFailed, DatasetUnavailable
+
+    if isinstance(error, DatasetUnavailable):
+        return EXIT_UNREADABLE
+    if isinstance(error, ConnectionFailed | CanvasError):
+        return EXIT_UNAVAILABLE
+    code = getattr(error, "exit_code", 1)
+    return code if isinstance(code, int) and code > 0 else 1
+
+
+# --- what was told ---------------------------------------------------------------------------------------------------
+
+
+def _with_signs(arguments: list[str]) -> list[str]:
+    """``--center -5,3`` as ``--center=-5,3``: argparse takes what begins with a minus for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in ("--center", "--contrast") and argument[:1] == "-" and argument[1:2].isdigit():
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _numbers(text: str, separator: str, what: str) -> tuple[float, float]:
+    parts = text.lower().split(separator)
+    try:
+        first, second = (float(part) for part in parts)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}") from None
+    if not (math.isfinite(first) and math.isfinite(second)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return first, second
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, height = _numbers(text, "x", "a size: give width and height, e.g. 1280x860")
+    whole = width.is_integer() and height.is_integer()
+    if not (whole and min(width, height) >= 16 and max(width, height) <= _LARGEST):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: whole numbers from 16 to {_LARGEST} are")
+    return int(width), int(height)
+
+
+def _pair(text: str) -> tuple[float, float]:
+    return _numbers(text, ",", "a place: give y and x in world units, e.g. 5000,7200")
+
+
+def _limits(text: str) -> tuple[float, float]:
+    low, high = _numbers(text, ",", "a pair of limits: give two data values, e.g. 100,4000")
+    if not low < high:
+        raise argparse.ArgumentTypeError(f"{text!r} is upside down: LOW is less than HIGH")
+    return low, high
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raise `CommandError` for what cannot be meant together."""
+    if options.source is not None and options.source.startswith("ipc://"):
+        options.connect, options.source = options.connect or options.source, None
+    if options.connect is not None:
+        if options.source is not None:
+            raise CommandError("give a SOURCE, or --connect to a daemon that serves one, not both", EXIT_USAGE)
+        if options.config is not None:
+            raise CommandError("--config is for a daemon of its own; the one of --connect has its own", EXIT_USAGE)
+        try:
+            parse_address(options.connect)
+        except OctreeError as error:
+            raise CommandError(f"--connect: {error}", EXIT_USAGE) from None
+    if options.colormap is not None:
+        from octree_client.colormaps import UnknownColormap, colormap_table
+
+        try:
+            colormap_table(options.colormap)
+        except UnknownColormap as error:
+            raise CommandError(f"--colormap: {error}", EXIT_USAGE) from None
+    if options.screenshot is not None and not options.screenshot.absolute().parent.is_dir():
+        raise CommandError(f"--screenshot: there is no folder {options.screenshot.absolute().parent}", EXIT_NOT_WRITTEN)
+
+
+# --- what is done ----------------------------------------------------------------------------------------------------
+
+
+def _show(options: argparse.Namespace) -> int:
+    from octree_client.opening import Opening, ViewOptions
+
+    # The daemon starts while Qt is being imported: together they take half as long.
+    opening = Opening(_name_of(options), _session_opener(options), _chooser(options))
+    view = ViewOptions(options.center, options.pixel_size, options.colormap, options.contrast, options.interpolation)
+    try:
+        if options.screenshot is not None:
+            return _take_screenshot(opening, options, view)
+        from octree_client.desktop import show_window
+
+        return show_window(opening, options.size, view)
+    finally:
+        opening.close()
+
+
+def _name_of(options: argparse.Namespace) -> str:
+    """How people call what is being opened."""
+    if options.source is not None:
+        return Path(options.source.rstrip("/")).name or str(options.source)
+    return str(options.dataset or options.connect or options.config or "the daemon")
+
+
+def _session_opener(options: argparse.Namespace) -> Callable[[], Session]:
+    def start() -> Session:
+        from octree_client import session
+
+        if options.source is not None or options.config is not None:
+            return session.open(options.source, config=options.config)
+        address = options.connect or default_address()
+        try:
+            return session.connect(address)
+        except OctreeError as error:
+            if options.connect is not None:
+                raise
+            raise CommandError(
+                f"no daemon of this user answers at {address}: name a SOURCE to look at, or start octree-serve",
+                EXIT_UNAVAILABLE,
+            ) from error
+
+    return start
+
+
+def _chooser(options: argparse.Namespace) -> Callable[[Session], Image]:
+    wanted = options.dataset
+
+    def choose(session: Session) -> Image:
+        names = session.datasets()
+        if wanted is not None and wanted not in names:
+            known = f"it serves {', '.join(names)}" if names else "it serves nothing"
+            raise CommandError(f"the daemon has no dataset {wanted!r}: {known}", EXIT_UNREADABLE)
+        if not names:
+            raise CommandError("the daemon serves no dataset: name a SOURCE, or start it with one", EXIT_UNREADABLE)
+        # A source that was named beside a configuration's datasets comes after them.
+        return session.dataset(wanted if wanted is not None else names[-1 if options.source is not None else 0])
+
+    return choose
+
+
+def _take_screenshot(opening: Opening, options: argparse.Namespace, view: object) -> int:
+    """Draw without display and Qt, wait until all is there, write the file."""
+    import time
+
+    from octree_client.opening import ViewOptions
+    from octree_client.picture_file import PictureNotWritten, write_picture
+    from octree_client.viewer import Viewer
+
+    assert isinstance(view, ViewOptions)
+    # SIGTERM ends like Ctrl-C, so that the daemon is waited for.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    until = time.monotonic() + options.timeout
+    try:
+        image = opening.wait(options.timeout)
+    except TimeoutError as error:
+        raise CommandError(f"{error}; --timeout S waits longer", EXIT_TIMEOUT) from None
+    with Viewer(image, size=options.size or _PICTURE_SIZE, visible=False) as viewer:
+        view.apply(viewer)
+        try:
+            viewer.wait_until_final(max(0.1, until - time.monotonic()))
+        except TimeoutError:
+            status = viewer.status()
+            waiting = status.provisional + status.empty
+            total = waiting + status.final + status.missing + status.failed
+            problem = viewer.session.connection.problem
+            raise CommandError(
+                f"{waiting} of {total} cells are still missing after {options.timeout:g} s"
+                f"{f' ({problem})' if problem else ''}; nothing was written; --timeout S waits longer",
+                EXIT_TIMEOUT,
+            ) from None
+        picture, status, failures = viewer.render(), viewer.status(), viewer.failures()
+    try:
+        write_picture(picture, options.screenshot)
+    except PictureNotWritten as error:
+        raise CommandError(str(error), EXIT_NOT_WRITTEN) from None
+    if status.failed:
+        reason = next(iter(failures.values()), "no reason given")
+        raise CommandError(
+            f"{options.screenshot} is written, but {status.failed} of its cells could not be read: {reason}",
+            EXIT_UNREADABLE,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

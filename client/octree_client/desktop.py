@@ -1,0 +1,102 @@
+"""A window's life: opened, shown, ended by its user or by a signal; and what the process ends with.
+
+Knows how Qt, signals and exceptions go together, and nothing of what the window shows.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any
+
+from octree_client.opening import Opening, ViewOptions
+
+#: An error of our own that nobody foresaw (EX_SOFTWARE).
+EXIT_BUG = 70
+
+
+def show_window(opening: Opening, size: tuple[int, int] | None, options: ViewOptions) -> int:
+    """Show a window until it is closed; returns the exit status.
+
+    Raises
+    ------
+    CanvasError
+        Without a display.
+    Exception
+        Whatever kept the image from being opened.
+    """
+    from octree_client.application import qt_application
+    from octree_client.canvas_qt import check_display
+
+    check_display()
+    application = qt_application()
+    from octree_client.window import DEFAULT_SIZE, ViewerWindow
+
+    window = ViewerWindow(opening, size or DEFAULT_SIZE, options)
+    window.closed.connect(application.quit)
+    window.failed.connect(window.close)
+    with _quit_on_signals(window), _bugs_close(window) as bugs:
+        window.show()
+        application.exec_()
+    if window.opening_error is not None:
+        raise window.opening_error
+    return EXIT_BUG if bugs else 0
+
+
+@contextmanager
+def _quit_on_signals(window: Any) -> Iterator[None]:
+    """Within, Ctrl-C and SIGTERM close the window.
+
+    Qt's event loop runs no Python while nothing happens, so a handler alone would never be called: the signal wakes
+    the loop through a socket (https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd).
+    """
+    from qtpy.QtCore import QSocketNotifier
+
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    notifier = QSocketNotifier(ours.fileno(), QSocketNotifier.Read)
+
+    def woken(*_: object) -> None:
+        try:
+            ours.recv(4096)
+        except BlockingIOError:
+            pass  # another notification has read it
+
+    def close(_number: int, _frame: FrameType | None) -> None:
+        window.close()
+
+    notifier.activated.connect(woken)
+    before_fd = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    before = {number: signal.signal(number, close) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(before_fd)
+        notifier.setEnabled(False)
+        ours.close()
+        theirs.close()
+
+
+@contextmanager
+def _bugs_close(window: Any) -> Iterator[list[BaseException]]:
+    """Within, an exception that nobody caught closes the window in good order: PyQt would abort the process."""
+    bugs: list[BaseException] = []
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        bugs.append(error)
+        before(kind, error, trace)
+        window.close()
+
+    sys.excepthook = hook
+    try:
+        yield bugs
+    finally:
+        sys.excepthook = before
