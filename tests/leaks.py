@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import multiprocessing.resource_tracker
 import os
+import re
 import threading
 from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple
@@ -19,8 +20,9 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
-#: How our segments are called.
+#: How our segments are called, and which daemon made one.
 _PREFIX = "octree-serve-"
+_OWNER = re.compile(r"-(\d+)-[0-9a-f]{16}\.arena$")
 
 #: Seconds that a child or a thread gets to end after a test: it was told to, and the machine may be busy.
 _GRACE = 2.0
@@ -51,6 +53,19 @@ def holdings() -> Holdings:
 
 def _segments() -> frozenset[str]:
     return frozenset(name for name in os.listdir("/dev/shm") if name.startswith(_PREFIX))
+
+
+def _is_ours(segment: str) -> bool:
+    """Whether a new segment came from this test: not when it belongs to a daemon that runs, and that we did not start."""
+    owner = _OWNER.search(segment)
+    if owner is None:
+        return True
+    try:
+        process = psutil.Process(int(owner[1]))
+        return os.getpid() in {process.pid, *(parent.pid for parent in process.parents())}
+    except psutil.NoSuchProcess:
+        # Gone without its owner. That of somebody else's daemon may just have been removed.
+        return os.path.exists(f"/dev/shm/{segment}")
 
 
 def _children() -> frozenset[int]:
@@ -103,7 +118,7 @@ class Ledger:
         for thread in threads:
             thread.join(_GRACE)
         return [
-            *(f"shared memory /dev/shm/{name}" for name in sorted(_segments() - before.segments)),
+            *(f"shared memory /dev/shm/{name}" for name in sorted(_segments() - before.segments) if _is_ours(name)),
             *(f"process {child.pid}: {_command(child)}" for child in children),
             *(f"thread {thread.name!r}" for thread in threads if thread.is_alive()),
             *self._descriptors_left(before, test),

@@ -36,9 +36,19 @@ def test_a_segment_is_seen(cleanup: ExitStack) -> None:
     assert "shared memory /dev/shm/octree-serve-test-leak" in ledger.left_behind("test")
 
 
-def test_a_segment_of_somebody_else_is_none_of_ours(cleanup: ExitStack) -> None:
+def test_a_segment_whose_daemon_is_dead_is_seen(cleanup: ExitStack) -> None:
     ledger = Ledger()
-    segment = SharedMemory("elsewhere-test-leak", create=True, size=4096)
+    segment = SharedMemory(f"octree-serve-ours-{2**22 + 1}-0123456789abcdef.arena", create=True, size=4096)
+    cleanup.callback(segment.unlink)
+    segment.close()
+    assert ledger.left_behind("test") == [f"shared memory /dev/shm/{segment.name}"]
+
+
+@pytest.mark.parametrize("name", ["elsewhere-test-leak", "octree-serve-theirs-1-0123456789abcdef.arena"])
+def test_a_segment_of_somebody_else_is_none_of_ours(cleanup: ExitStack, name: str) -> None:
+    """Process 1 runs, and we did not start it."""
+    ledger = Ledger()
+    segment = SharedMemory(name, create=True, size=4096)
     cleanup.callback(segment.unlink)
     segment.close()
     assert ledger.left_behind("test") == []
