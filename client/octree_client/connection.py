@@ -319,11 +319,11 @@ class Connection:
                 questions = [p for p in self._questions.values() if not p.done.is_set()]
             for view, entries in wants.items():
                 sequence = self._sequences[view] = self._sequences.get(view, 0) + 1
-                if view not in self._inboxes and not entries:
-                    del self._sequences[view]  # numbers of views are never used again
                 if not self._say(Want(view, sequence, tuple(entries))):
                     with self._lock:  # it goes out with the next beat, unless a newer one has come
                         self._wants.setdefault(view, entries)
+                elif view not in self._inboxes:
+                    del self._sequences[view]  # numbers of views are never used again
             for pending in questions:
                 if pending.message is not None and self._say(pending.message):
                     pending.message = None  # type: ignore[assignment]
