@@ -276,6 +276,10 @@ class Viewer:
             problem = self.session.connection.problem
             raise TimeoutError(f"not final after {timeout:g} s: {self.status()}" + (f"; {problem}" if problem else ""))
 
+    def wait(self, seconds: float) -> None:
+        """Let frames be drawn for a while."""
+        self._driver.wait(lambda: False, seconds)
+
     def is_final(self) -> bool:
         """Whether the last frame showed the present camera, and nothing is to come."""
         return self._frame > 0 and self._pacer.next_frame_at(0.0) is None and self.status().is_final
