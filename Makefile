@@ -1,4 +1,5 @@
 # What the project is run, tested and measured with. Everything lives in .venv; `make help` says what there is.
+# What ARGUMENTS holds goes to the demo or the benchmark: make bench ARGUMENTS='--only pan'.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,9 +17,8 @@ help: ## this list
 setup: ## system packages where allowed, .venv, everything in requirements.lock (nothing, if that is done)
 	@deploy/setup/setup.sh
 
-demo: setup ## a pyramid and a fractal, a daemon and a viewer; off-screen it leaves demo.png and a table
-	@$(PYTHON) -m octree_loader.demo.pyramid demo-data/tissue.ome.zarr
-	@$(PYTHON) -m octree_client.demo demo-data/tissue.ome.zarr
+demo: setup ## a fractal and a tissue in the viewer; without a display a tour, demo.png and a table
+	@$(PYTHON) -m octree_client.demo $(ARGUMENTS)
 
 lint: setup ## style, types, import contracts
 	$(STEP) 'ruff check: style'
@@ -36,7 +36,7 @@ test: lint ## lint, then all tests but the long ones
 
 bench: setup ## the figures of tests/bench, as JSON and a table
 	$(STEP) 'bench'
-	@$(PYTHON) -m tests.bench
+	@$(PYTHON) -m tests.bench $(ARGUMENTS)
 
 soak: setup ## the long tests: hours of use, and a million frames of garbage
 	$(STEP) 'pytest -m soak'

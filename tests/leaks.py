@@ -56,7 +56,7 @@ def _segments() -> frozenset[str]:
 
 
 def _is_ours(segment: str) -> bool:
-    """Whether a new segment came from this test: not when it belongs to a daemon that runs, and that we did not start."""
+    """Whether a new segment may be this test's: not where its daemon runs and was not started by us."""
     owner = _OWNER.search(segment)
     if owner is None:
         return True

@@ -13,8 +13,11 @@ The worker writes the progress into the first slot of a load: when it dies, the 
 
 from __future__ import annotations
 
-import mmap
 import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import mmap
 
 #: First bytes of a segment; the last character is the version of this layout.
 MAGIC = b"OCTREE01"

@@ -13,12 +13,25 @@ from octree_protocol import slots
 
 @given(st.integers(0, 3), st.integers(0, (1 << 64) - 1))
 def test_a_generation_is_read_back_and_harms_nothing_else(number: int, generation: int) -> None:
+    """A slot that is given away anew has no load begun."""
     segment = memoryview(bytearray(b"\xaa" * 1024))
     slot = number * 128
     slots.write_generation(segment, slot, generation)
     assert slots.read_generation(segment, slot) == generation
-    assert segment[slot : slot + 8] == struct.pack("<Q", generation)
-    assert bytes(segment[:slot]) + bytes(segment[slot + 8 :]) == b"\xaa" * 1016
+    assert slots.read_progress(segment, slot) == slots.NOT_BEGUN
+    assert segment[slot : slot + 16] == struct.pack("<QQ", generation, 0)
+    assert bytes(segment[:slot]) + bytes(segment[slot + 16 :]) == b"\xaa" * 1008
+
+
+@pytest.mark.parametrize("progress", [slots.NOT_BEGUN, slots.BEGUN, slots.DONE])
+def test_progress_leaves_the_generation_alone(progress: int) -> None:
+    segment = memoryview(bytearray(256))
+    slots.write_generation(segment, 64, 1 << 63)
+    slots.write_progress(segment, 64, progress)
+    assert slots.read_progress(segment, 64) == progress
+    assert slots.read_generation(segment, 64) == 1 << 63
+    assert not any(segment[:64])
+    assert not any(segment[80:])
 
 
 def test_memory_that_was_never_written_has_generation_0() -> None:
