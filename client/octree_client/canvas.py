@@ -72,11 +72,12 @@ class KeyEvent:
 class Handlers:
     """Who is told what a canvas sees; each may be None, and may be set later.
 
-    `on_draw` draws a frame; `on_resize` gets (width, height) in physical pixels; `on_error` gets what a handler raised
-    where nobody could catch it (an event of the window).
+    `on_draw` draws a frame; `on_presented` is called when it is on the screen; `on_resize` gets (width, height) in
+    physical pixels; `on_error` gets what a handler raised where nobody could catch it (an event of the window).
     """
 
     on_draw: Callable[[], None] | None = None
+    on_presented: Callable[[], None] | None = None
     on_resize: Callable[[tuple[int, int]], None] | None = None
     on_mouse: Callable[[MouseEvent], None] | None = None
     on_key: Callable[[KeyEvent], None] | None = None

@@ -54,6 +54,7 @@ class QtCanvas(Canvas):
         self._widget = vispy_canvas.native
         vispy_canvas.events.draw.connect(self._paint)
         vispy_canvas.events.resize.connect(self._resized)
+        self._widget.frameSwapped.connect(self._presented)
         self._filter = _EventFilter(self)
         self._widget.installEventFilter(self._filter)
 
@@ -94,6 +95,10 @@ class QtCanvas(Canvas):
     def _paint_frame(self) -> None:
         self._draw_frame(*self.size)
         self.check_gl()
+
+    def _presented(self) -> None:
+        if not self.closed:
+            self._call(self.handlers.on_presented)
 
     def _resized(self, _: Any) -> None:
         if not self.closed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: Frames remembered: a minute at 60 Hz.
 _FRAMES_MOST = 3600
@@ -15,7 +15,8 @@ class FrameRecord:
     """One frame. Times in milliseconds.
 
     `plan` is deciding (level, cover, working set), `upload` is paging into the atlas, `submit` is handing the geometry
-    to GL: together they are our own work. `draw` is GL's, as far as it can be seen from outside.
+    to GL: together they are our own work. `draw` is from there until the frame is on the screen, or until GL is done
+    where there is no window; 0 where nobody looked.
     """
 
     at: float
@@ -64,6 +65,11 @@ class FrameStatistics:
         """A frame was drawn."""
         self.frames.append(record)
         self.count += 1
+
+    def presented(self, draw: float) -> None:
+        """The last frame that was added took `draw` milliseconds more until it was on the screen."""
+        if self.frames:
+            self.frames[-1] = replace(self.frames[-1], draw=draw)
 
     def reset(self) -> None:
         """Forget the frames so far, e.g. before a measurement."""

@@ -110,7 +110,7 @@ class Viewer:
         self._driver: Driver = driver if driver is not None else _driver_for(canvas)
         self._driver.on_due = self._frame_due
         self._driver.on_wake = self._woken
-        canvas.handlers = Handlers(on_draw=self._draw, on_resize=self._resized)
+        canvas.handlers = Handlers(on_draw=self._draw, on_presented=self._presented, on_resize=self._resized)
         self.layer = ImageLayer(
             self.session.connection, image.dataset, vram_bytes, canvas.max_texture_size, self._driver.wake
         )
@@ -119,6 +119,7 @@ class Viewer:
         self._pacer = FramePacer(self.session.connection.settings.auto_sync_ms)
         self._motion = MotionTracker()
         self._frame = 0
+        self._submitted: float | None = None
         self._last = LayerFrame()
         self._colormap = colormap
         self._auto_contrast = True
@@ -262,7 +263,9 @@ class Viewer:
         ndarray
             (h, w, 4) uint8, top row first.
         """
-        return self.canvas.render()
+        picture = self.canvas.render()
+        self._submitted = None  # it never comes to the screen
+        return picture
 
     def wait_until_final(self, timeout: float = 10.0) -> None:
         """Wait until every visible cell is drawn from its own chunk, or is known to be missing or failed.
@@ -369,6 +372,13 @@ class Viewer:
             self.canvas.request_frame()
         else:
             self.canvas.draw_now(finish=True)
+            self._presented()
+
+    def _presented(self) -> None:
+        """The frame that was drawn last is on the screen; other parts of a window may get there without one."""
+        if self._submitted is not None:
+            self.frame_statistics.presented((time.perf_counter() - self._submitted) * 1e3)
+            self._submitted = None
 
     def _resized(self, size: tuple[int, int]) -> None:
         if size != self.camera.canvas and min(size) > 0:
@@ -415,6 +425,7 @@ class Viewer:
         self._schedule(time.monotonic())
         for listener in self.on_frame:
             listener()
+        self._submitted = done
 
     def _write_log(self, record: FrameRecord) -> None:
         assert self._log is not None
