@@ -11,6 +11,9 @@ from octree_client.readout import BAD, BUSY, CALM
 #: Colour of each mood.
 MOODS = {CALM: "#5fc88f", BUSY: "#f0b34a", BAD: "#ff6f61"}
 
+#: What is on, chosen, filled.
+ACCENT = "#5b8cf5"
+
 #: Distance between things, in logical pixels; everything is a multiple of half of it.
 GAP = 12
 
@@ -48,12 +51,12 @@ QMainWindow, #stage { background: #1b1d21; }
     background: #2a2d33; border: 1px solid #3a3e46; border-radius: 4px; color: #c9ccd2; padding: 2px 10px;
 }
 #small:hover { background: #343840; color: #ffffff; }
-#small:checked { background: #2f5fc4; border-color: #3d7eff; color: #ffffff; }
+#small:checked { background: #3a5fae; border-color: #5b8cf5; color: #ffffff; }
 #small:disabled { color: #6b6f76; }
 #field {
     background: #16171b; border: 1px solid #33373e; border-radius: 4px; padding: 2px 6px; color: #e6e8ec;
 }
-#field:focus { border-color: #3d7eff; }
+#field:focus { border-color: #5b8cf5; }
 QStatusBar { background: #17191c; border-top: 1px solid #2e3138; color: #c9ccd2; }
 QStatusBar::item { border: none; }
 QStatusBar QLabel { color: #c9ccd2; padding: 0 2px; }

@@ -68,7 +68,7 @@ class FiguresOverlay(Overlay):
     def tell_rows(self, rows: Sequence[tuple[str, str, str]]) -> None:
         """Show rows of (name, median or value, 99th percentile)."""
         cells = "".join(
-            f"<tr><td style='color:#8b9099; padding-right:14px; white-space:pre'>{name}</td>"
+            f"<tr><td style='color:#8b9099; padding-right:18px; white-space:pre'>{name}</td>"
             f"<td align='right' style='padding-right:10px; white-space:pre'>{first}</td>"
             f"<td align='right' style='color:#b9bdc5; white-space:pre'>{second}</td></tr>"
             for name, first, second in rows

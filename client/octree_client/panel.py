@@ -12,9 +12,8 @@ from enum import Enum
 from typing import Any
 
 from qtpy.QtCore import QLocale, QSignalBlocker, QSize, Qt
-from qtpy.QtGui import QDoubleValidator
+from qtpy.QtGui import QColor, QDoubleValidator
 from qtpy.QtWidgets import (
-    QCheckBox,
     QFrame,
     QGridLayout,
     QHBoxLayout,
@@ -26,10 +25,10 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QDoubleRangeSlider, QEnumComboBox, QLabeledDoubleSlider, QLabeledSlider
+from superqt import QDoubleRangeSlider, QEnumComboBox, QLabeledDoubleSlider, QLabeledSlider, QToggleSwitch
 from superqt.cmap import QColormapComboBox
 
-from octree_client.appearance import GAP, LEGEND, PANEL_WIDTH
+from octree_client.appearance import ACCENT, GAP, LEGEND, PANEL_WIDTH
 from octree_client.colormaps import FAVOURITES
 from octree_client.readout import contrast_digits, contrast_span, failure_lines, shape_text, unit_sign
 from octree_client.viewer import Viewer
@@ -165,6 +164,7 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self._heading("CONTRAST", self.auto)
         self.contrast = QDoubleRangeSlider(Qt.Horizontal)
         self.contrast.setFocusPolicy(Qt.NoFocus)
+        self.contrast.setProperty("barColor", QColor(ACCENT))  # its own blue is another one than the palette's
         self.contrast.valueChanged.connect(self._contrast_slid)
         self._column.addWidget(self.contrast)
         row = QHBoxLayout()
@@ -191,7 +191,7 @@ class SidePanel(QFrame):  # type: ignore[misc]
         grid = self._grid()
         self.colormap = QColormapComboBox()
         self.colormap.addColormaps(dict.fromkeys((*FAVOURITES, viewer.colormap)))
-        self.colormap.setIconSize(QSize(56, 14))
+        self.colormap.setIconSize(QSize(44, 12))
         self.colormap.currentColormapChanged.connect(self._colormap_chosen)
         self.interpolation = QEnumComboBox(enum_class=Interpolation)
         self.interpolation.currentEnumChanged.connect(self._interpolation_chosen)
@@ -207,8 +207,10 @@ class SidePanel(QFrame):  # type: ignore[misc]
             widget.setFocusPolicy(Qt.NoFocus)
             grid.addWidget(self._label(name, "key"), number, 0)
             grid.addWidget(widget, number, 1)
-        self.overlay = QCheckBox("Levels and status of cells")
+        self.overlay = QToggleSwitch("Levels and status of cells")
+        self.overlay.setProperty("onColor", QColor(ACCENT))
         self.overlay.setFocusPolicy(Qt.NoFocus)
+        self._column.addSpacing(2)
         self.overlay.toggled.connect(self._overlay_toggled)
         self._column.addWidget(self.overlay)
         self.legend = QWidget()

@@ -174,10 +174,10 @@ def statistics_rows(
     tiles
         In use, and how many there are.
     """
-    rows = [("frames", f"{len(frames):,}", f"{rate:.0f} /s")]
+    rows = [("frames", f"{len(frames):,}", f"{rate:.0f} /s"), ("ms", "median", "99 %")]
     for name in ("plan", "upload", "submit", "own", "draw"):
         times = spread([getattr(frame, name) for frame in frames])
-        rows.append((name, f"{times.p50:.2f}", f"{times.p99:.2f} ms"))
+        rows.append((name, f"{times.p50:.2f}", f"{times.p99:.2f}"))
     chunks, nbytes = sum(frame.uploads for frame in frames), sum(frame.nbytes for frame in frames)
     rows.append(("chunks", f"{chunks:,}", bytes_text(nbytes)))
     rows.append(("tiles", f"{tiles[0]:,} of {tiles[1]:,}", bytes_text(vram_bytes)))
