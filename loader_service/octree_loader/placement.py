@@ -10,6 +10,12 @@ from octree_loader.chunk import Chunk, ChunkState, View
 from octree_loader.fairness import FairShare
 from octree_loader.profile import LoadProfile
 
+#: Workers that die before they begin anything are replaced after so many seconds: doubled each time, up to a most.
+_START_AGAIN, _START_AGAIN_MOST = 0.05, 2.0
+
+#: After so many of them in a row, what they were given first is to blame.
+_STARTS_BEFORE_BLAME = 3
+
 
 class Task:
     """A load under way: `owner` is the client whose turn it was, `began` when it went to its worker (seconds)."""
@@ -25,22 +31,38 @@ class Task:
 
 
 class Worker:
-    """A worker and what it has under way, oldest first. Beside the task `alone` it is given nothing else."""
+    """A worker and what it has under way, oldest first.
 
-    __slots__ = ("alone", "number", "started", "stopping", "tasks")
+    Beside the task `alone` it is given nothing else. `proved`: it has ended a load.
+    """
+
+    __slots__ = ("alone", "number", "proved", "started", "stopping", "tasks")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.started = False
         self.stopping = False
         self.alone = -1
+        self.proved = False
         self.tasks: dict[int, Task] = {}
 
 
 class Pool:
     """The workers of one class of relative levels, and the views that wait for it."""
 
-    __slots__ = ("deaths", "failed", "fair", "loaded", "next_worker", "number", "spec", "views", "workers")
+    __slots__ = (
+        "deaths",
+        "failed",
+        "failed_starts",
+        "fair",
+        "loaded",
+        "next_start",
+        "next_worker",
+        "number",
+        "spec",
+        "views",
+        "workers",
+    )
 
     def __init__(self, number: int, spec: PoolSpec) -> None:
         self.number = number
@@ -49,6 +71,8 @@ class Pool:
         self.views: list[View] = []
         self.fair = FairShare()
         self.next_worker = 0
+        self.next_start = 0.0
+        self.failed_starts = 0
         self.loaded = 0
         self.failed = 0
         self.deaths = 0
@@ -64,7 +88,7 @@ class Pool:
 
     def next_wakeup(self, timeout: float) -> float | None:
         """When a request leaves the delay queue next, or a load becomes too old."""
-        soonest: float | None = None
+        soonest: float | None = self.next_start if self.next_start and self.views else None
         for view in self.views:
             due = view.queues[self.number].next_due()
             if due is not None and (soonest is None or due < soonest):
@@ -75,6 +99,20 @@ class Pool:
                 if soonest is None or late < soonest:
                     soonest = late
         return soonest
+
+    def stillborn(self, now: float) -> bool:
+        """A worker died before it began anything: the next one starts a little later. Returns whether that is no
+        accident any more, but comes of what the workers are given."""
+        self.failed_starts += 1
+        self.next_start = now + min(_START_AGAIN_MOST, _START_AGAIN * 2.0**self.failed_starts)
+        return self.failed_starts >= _STARTS_BEFORE_BLAME
+
+    def may_start(self, now: float) -> bool:
+        """Whether workers may be started at `now`."""
+        if now < self.next_start:
+            return False
+        self.next_start = 0.0
+        return True
 
     def take_next(self) -> tuple[View, int, Chunk] | None:
         """Take the chunk that comes next out of its queue: of the client whose turn it is, the best."""
@@ -100,7 +138,7 @@ class Pool:
         view.queues[self.number].ready.append((rank, chunk))
 
     def place(
-        self, profile: LoadProfile, cores: int, alone: bool = False
+        self, profile: LoadProfile, cores: int, alone: bool = False, may_start: bool = True
     ) -> tuple[Worker | None, Worker | None]:
         """Who takes the next load, and who must be started. `alone`: only one who has nothing else to do.
 
@@ -123,7 +161,7 @@ class Pool:
                 best = worker
         newcomer: Worker | None = None
         useful = self.spec.workers_most if profile.waiting else min(self.spec.workers_most, cores)
-        if len(self.workers) < useful and not starting and (best is None or best.tasks):
+        if may_start and len(self.workers) < useful and not starting and (best is None or best.tasks):
             newcomer = self.workers[self.next_worker] = Worker(self.next_worker)
             self.next_worker += 1
         depth = 1 if self.spec.one_by_one or alone else profile.depth(self.spec.workers_most, cores)

@@ -116,7 +116,7 @@ class Pools:
                     daemon=True,
                 )
                 process.start()
-            except OSError as error:
+            except (OSError, EOFError) as error:  # EOFError: the fork server died over it; the next start has a new one
                 ours.close()
                 raise OctreeError(f"a worker process cannot be started: {error}") from None
             finally:

@@ -260,6 +260,8 @@ class Scheduler:
         self.pools[pool].deaths += 1
         if over is None:
             over = list(dead.tasks)[:1]
+        if not dead.proved and not over and self.pools[pool].stillborn(now):
+            over = list(dead.tasks)[:1]
         for task in dead.tasks.values():
             del self._tasks[task.load.task]
             for chunk in task.chunks:
@@ -327,8 +329,12 @@ class Scheduler:
     def _finish(self, task: int, now: float) -> Task | None:
         done = self._tasks.pop(task, None)
         if done is not None:
-            tasks = self.pools[done.load.pool].workers[done.load.worker].tasks
+            pool = self.pools[done.load.pool]
+            worker = pool.workers[done.load.worker]
+            tasks = worker.tasks
             del tasks[task]
+            if not worker.proved:
+                worker.proved, pool.failed_starts = True, 0
             if tasks and not done.load.concurrent:
                 # The next one has been lying ready; how long it takes counts from now.
                 oldest = next(iter(tasks.values()))
@@ -389,6 +395,7 @@ class Scheduler:
         return min((moment for moment in due if moment is not None), default=None)
 
     def _fill(self, pool: Pool, actions: Actions, now: float) -> None:
+        may_start = pool.may_start(now)
         for view in pool.views:
             view.queues[pool.number].promote(now)
         while True:
@@ -398,7 +405,7 @@ class Scheduler:
             view, rank_, chunk = found
             dataset = self.datasets[chunk.key.dataset]
             alone = bool(self._deaths) and chunk.key in self._deaths
-            worker, newcomer = pool.place(dataset.profile, self.cores, alone)
+            worker, newcomer = pool.place(dataset.profile, self.cores, alone, may_start)
             if newcomer is not None:
                 actions.start.append(StartWorker(pool.number, newcomer.number))
             if worker is None or not self._begin(pool, worker, view, chunk, dataset, actions, now):
