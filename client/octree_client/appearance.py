@@ -57,6 +57,18 @@ QMainWindow, #stage { background: #1b1d21; }
     background: #16171b; border: 1px solid #33373e; border-radius: 4px; padding: 2px 6px; color: #e6e8ec;
 }
 #field:focus { border-color: #5b8cf5; }
+QComboBox {
+    background: #2a2d33; border: 1px solid #3a3e46; border-radius: 4px; color: #e6e8ec; padding: 2px 6px;
+    min-height: 18px;
+}
+QComboBox:hover { background: #343840; }
+QComboBox::drop-down { border: none; width: 18px; }
+QComboBox::down-arrow {
+    image: none; width: 0; height: 0; margin-right: 8px;
+    border-left: 4px solid #2a2d33; border-right: 4px solid #2a2d33; border-top: 5px solid #aeb3bc;
+}
+QComboBox QAbstractItemView { background: #202227; selection-background-color: #3a5fae; border: 1px solid #3a3e46; }
+QComboBox QLineEdit { background: transparent; }
 QStatusBar { background: #17191c; border-top: 1px solid #2e3138; color: #c9ccd2; }
 QStatusBar::item { border: none; }
 QStatusBar QLabel { color: #c9ccd2; padding: 0 2px; }

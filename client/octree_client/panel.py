@@ -164,7 +164,8 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self._heading("CONTRAST", self.auto)
         self.contrast = QDoubleRangeSlider(Qt.Horizontal)
         self.contrast.setFocusPolicy(Qt.NoFocus)
-        self.contrast.setProperty("barColor", QColor(ACCENT))  # its own blue is another one than the palette's
+        # Its own blue is another one than the palette's, and a property alone is forgotten in an inactive window.
+        self.contrast.setStyleSheet(f"QRangeSlider {{ qproperty-barColor: {ACCENT}; }}")
         self.contrast.valueChanged.connect(self._contrast_slid)
         self._column.addWidget(self.contrast)
         row = QHBoxLayout()

@@ -98,7 +98,7 @@ def loading_message(final: int, provisional: int, missing: int, failed: int, emp
     if missing:
         parts.append(f"{missing} missing")
     if failed:
-        parts.append(f"{failed} failed" + (f": {shortened(reason, 60)}" if reason else ""))
+        parts.append(f"{failed} failed" + (f": {reason}" if reason else ""))
     if len(parts) > 1 and not waiting:
         parts = parts[1:]
     return Message(", ".join(parts), BAD if failed else BUSY if waiting else CALM)
@@ -125,6 +125,12 @@ def lost_text(state: str, problem: str) -> str:
     if state == "refused":
         return f"The daemon will not talk to us: {problem}"
     return ""
+
+
+def begun(text: str, most: int) -> str:
+    """A text on one line, cut at its end if it is longer than `most`."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def shortened(text: str, most: int) -> str:

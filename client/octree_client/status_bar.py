@@ -5,11 +5,16 @@ Knows nothing of viewers: the window tells it texts.
 
 from __future__ import annotations
 
+from html import escape
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QStatusBar, QWidget
 
 from octree_client.appearance import GAP, MOODS
-from octree_client.readout import Message, shortened
+from octree_client.readout import Message, begun
+
+#: Characters of a message; what is cut off stands in its tool tip.
+_LONGEST = 64
 
 
 class StatusBar(QStatusBar):  # type: ignore[misc]
@@ -59,9 +64,9 @@ class StatusBar(QStatusBar):  # type: ignore[misc]
 
 
 def _put_message(label: QLabel, message: Message) -> None:
-    text = f"<span style='color:{MOODS[message.mood]}'>●</span>&nbsp; {shortened(message.text, 72)}"
+    text = f"<span style='color:{MOODS[message.mood]}'>●</span>&nbsp; {escape(begun(message.text, _LONGEST))}"
     _put(label, text)
-    label.setToolTip(message.text if len(message.text) > 72 else "")
+    label.setToolTip(message.text if len(message.text) > _LONGEST else "")
 
 
 def _put(label: QLabel, text: str) -> None:
