@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def test_force_synchronous_loads_one_by_one_in_the_daemon(start_daemon: Start, i
     assert [pool.backend for pool in daemon.status().pools] == ["synchronous"]
     reads = image.reads()
     assert {(read.pid, read.thread) for read in reads} == {(daemon.pid, "MainThread")}
-    assert all(earlier.ended <= later.began for earlier, later in zip(reads, reads[1:], strict=False))
+    assert all(earlier.ended <= later.began for earlier, later in pairwise(reads))
     # And in the order of their importance.
     assert [read.chunk for read in reads] == [(0, 0, column) for column in range(8)]
 
