@@ -93,7 +93,7 @@ ClientMessage = Hello | Describe | Want | Ping | AskStatus | Bye
 
 
 class ArenaAddress(msgspec.Struct, frozen=True):
-    """Where a client on the same machine finds the arena, and the token (hex) by which it knows that it is the right one."""
+    """Where a client on the same machine finds the arena, and the token (hex) that proves that it is the right one."""
 
     path: _Text
     nbytes: _Count

@@ -73,7 +73,9 @@ class Session:
         """We are about to say `message`. Raises `LocalProtocolError` if that may not be said now."""
         after = TRANSITIONS.get((self.state, type(message)))
         if after is None:
-            raise LocalProtocolError(f"{type(message).__name__} may not be said in a session that is {self.state.value}")
+            raise LocalProtocolError(
+                f"{type(message).__name__} may not be said in a session that is {self.state.value}"
+            )
         self.state = after
 
     def received(self, message: ClientMessage | DaemonMessage) -> None:

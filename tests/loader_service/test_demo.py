@@ -112,11 +112,12 @@ def test_halved_is_the_mean(dtype: str, shape: tuple[int, ...]) -> None:
     [
         {},
         {"zarr_format": 2, "codec": "zstd"},
+        {"codec": "default"},
         {"shards": 512, "codec": "zstd"},
         {"shards": (1, 512, 1024), "chunk": (1, 128, 256), "workers": 2},
         {"codec": "none", "levels": 2},
     ],
-    ids=["v3", "v2", "shards", "two-workers", "two-levels"],
+    ids=["v3", "v2", "default-codec", "shards", "two-workers", "two-levels"],
 )
 def test_every_level_of_a_pyramid_is_the_mean_of_the_one_before(tmp_path: Path, options: dict[str, Any]) -> None:
     image = np.random.default_rng(0).integers(0, 65535, (2, 300, 4301), dtype="u2")
@@ -146,7 +147,7 @@ def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"codec": "jpeg"}, "lz4, zstd or none"),
+        ({"codec": "jpeg"}, "lz4, zstd, default or none"),
         ({"zarr_format": 4}, "2 or 3"),
         ({"zarr_format": 2, "shards": 512}, "zarr_format=3"),
         ({"shards": 300}, "whole multiples"),

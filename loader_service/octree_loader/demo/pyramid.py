@@ -108,7 +108,7 @@ def write_pyramid(
     levels
         How many; by default down to the level that fits a single chunk.
     codec
-        ``lz4`` or ``zstd`` (both in Blosc, shuffled), or ``none``.
+        ``lz4`` or ``zstd`` (both in Blosc, shuffled), ``default`` (zarr-python's own: plain Zstandard), or ``none``.
     zarr_format
         3 writes OME-Zarr 0.5, 2 writes 0.4.
     scale
@@ -159,8 +159,8 @@ def _plan(
     kind = dtype if dtype is not None else getattr(image, "dtype", None)
     if len(whole) < 2 or kind is None:
         raise ValueError("a function needs shape= (of 2 axes at least) and dtype= beside it")
-    if codec not in ("lz4", "zstd", "none"):
-        raise ValueError(f"codec={codec!r}: choose lz4, zstd or none")
+    if codec not in ("lz4", "zstd", "default", "none"):
+        raise ValueError(f"codec={codec!r}: choose lz4, zstd, default or none")
     if zarr_format not in (2, 3):
         raise ValueError(f"zarr_format={zarr_format}: choose 2 or 3")
     if shards is not None and zarr_format == 2:
@@ -253,7 +253,9 @@ def _create(partial: Path, plan: _Plan, scale: float) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     group = zarr.open_group(str(partial), mode="w", zarr_format=plan.zarr_format)
     compressors: Any = None
-    if plan.codec != "none" and plan.zarr_format == 3:
+    if plan.codec == "default":
+        compressors = "auto"
+    elif plan.codec != "none" and plan.zarr_format == 3:
         compressors = BloscCodec(cname=plan.codec, clevel=5, shuffle="shuffle", typesize=plan.dtype.itemsize)
     elif plan.codec != "none":
         from numcodecs import Blosc
@@ -335,8 +337,8 @@ def _work(writer: _Writer, orders: Connection) -> None:
     while True:
         try:
             index = orders.recv()
-        except EOFError:
-            return
+        except (EOFError, OSError):
+            return  # the parent has closed its end
         try:
             writer.write(index)
         except Exception as error:
@@ -452,7 +454,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("path", type=Path, help="where it appears when it is complete")
     parser.add_argument("--edge", type=int, default=16384, help="voxels along each side (default: %(default)s)")
-    parser.add_argument("--codec", choices=("lz4", "zstd", "none"), default="lz4", help="default: %(default)s")
+    parser.add_argument(
+        "--codec", choices=("lz4", "zstd", "default", "none"), default="lz4", help="default: %(default)s"
+    )
     parser.add_argument("--seed", type=int, default=7, help="another seed, another liver (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     given = parser.parse_args(arguments)
