@@ -22,10 +22,10 @@ WAITING_DEPTH = 8
 _RESERVE = 1.25
 
 #: Work that lies ready at a worker, so that it never idles for the length of a round trip ...
-_WORK_AHEAD_SECONDS = 0.002
+_WORK_AHEAD_SECONDS = 0.005
 
 #: ... in at most so many loads.
-_COMPUTING_DEPTH = 32
+_COMPUTING_DEPTH = 64
 
 
 class LoadProfile:

@@ -37,7 +37,7 @@ from octree_protocol.slots import BEGUN, DONE, SLOT_HEADER_BYTES, write_progress
 
 #: Outcomes are told at the latest so long after the first of a batch. Telling each by itself would wake the daemon
 #: for every one, and cost more than a load.
-_TELL_AFTER_NS = 200_000
+_TELL_AFTER_NS = 2_000_000
 
 #: A reason is cut to so many characters; it travels to every client that wants the chunk.
 _REASON_CHARACTERS = 1000

@@ -39,8 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name in chosen.only or SECTIONS:
         noise, began = measure_noise(), time.monotonic()
         console.print(
-            f"[dim]{name}: work stretched {noise.stretched:.2f} times, a sleep of 1 ms late by {noise.late_p99_ms:.2f} ms "
-            f"(p99), load {noise.load:.1f}[/]"
+            f"[dim]{name}: work stretched {noise.stretched:.2f} times, a sleep of 1 ms late by "
+            f"{noise.late_p99_ms:.2f} ms (p99), load {noise.load:.1f}[/]"
         )
         section: dict[str, Any] = {"noise": noise._asdict()}
         report["sections"][name] = section

@@ -62,9 +62,9 @@ def _steady(connection: Connection, dataset: int) -> tuple[float, list[float]]:
         for event in inbox.take():
             if isinstance(event, Announce):
                 now = time.monotonic_ns()
-                for ready in event.ready:
-                    if wanted.pop(ready.key, None) is not None:
-                        latencies.append((now - ready.filled_ns) * 1e-6)
+                latencies += [
+                    (now - ready.filled_ns) * 1e-6 for ready in event.ready if wanted.pop(ready.key, None) is not None
+                ]
     seconds = time.perf_counter() - began
     connection.close_view(inbox)
     return _CHUNKS / seconds, latencies

@@ -19,6 +19,8 @@ EDGE = 16384
 
 CHUNK = 256
 
+_CODECS = {"lz4": "lz4", "zstd": "default"}
+
 
 def tissue_like(box: tuple[tuple[int, int], ...]) -> NDArray[Any]:
     """Smooth structure with four bits of noise: compresses about as well as a camera's picture does."""
@@ -32,12 +34,15 @@ def tissue_like(box: tuple[tuple[int, int], ...]) -> NDArray[Any]:
 
 
 def pyramid(codec: str, edge: int = EDGE) -> Path:
-    """A pyramid of uint16 in chunks of 256 x 256 with this codec (``lz4``, ``zstd``); written if it is not there."""
+    """A pyramid of uint16 in chunks of 256 x 256; written if it is not there.
+
+    Codecs: ``lz4`` in Blosc, or ``zstd`` as Zarr 3 writes it by default.
+    """
     path = (FOLDER / f"{edge}-{codec}.zarr").absolute()
     if not path.exists():
         print(f"writing {path} (once) ...", flush=True)
         cores = os.cpu_count() or 1
-        write_pyramid(path, tissue_like, (edge, edge), np.uint16, chunk=CHUNK, codec=codec, workers=cores)
+        write_pyramid(path, tissue_like, (edge, edge), np.uint16, chunk=CHUNK, codec=_CODECS[codec], workers=cores)
     return path
 
 

@@ -25,11 +25,13 @@ _APART = 8 * CHUNK
 
 
 @contextmanager
-def viewer_on(path: Path, settings: dict[str, Any] | None = None, **options: Any) -> Iterator[Viewer]:
+def viewer_on(
+    path: Path, settings: dict[str, Any] | None = None, vram_bytes: int = 256 << 20, **options: Any
+) -> Iterator[Viewer]:
     """A viewer of 1024 x 768 with a daemon of its own, its first picture final."""
     options = {name: value for name, value in options.items() if value}
     with octree_client.open(path, settings=settings, **options) as session:
-        viewer = Viewer(session.dataset(), size=SIZE, visible=False)
+        viewer = Viewer(session.dataset(), size=SIZE, visible=False, vram_bytes=vram_bytes)
         try:
             viewer.wait_until_final(30)
             yield viewer
@@ -49,11 +51,11 @@ def places(seed: int) -> list[tuple[float, float]]:
     return found
 
 
-def fly(viewer: Viewer, centers: Iterator[tuple[float, float]], step: float = STEP) -> None:
+def fly(viewer: Viewer, centers: Iterator[tuple[float, float]], step: float = STEP, pixel_size: float = 1.0) -> None:
     """Move the camera to one centre after the other, as a dragging hand does: a move a step, frames as they come."""
     until = time.monotonic()
     for center in centers:
-        viewer.move(replace(viewer.camera, center=center, pixel_size=1.0))
+        viewer.move(replace(viewer.camera, center=center, pixel_size=pixel_size))
         until = max(until + step, time.monotonic())
         run_until(viewer, until)
 

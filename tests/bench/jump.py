@@ -79,7 +79,7 @@ def _jump(viewer: Viewer, seed: int) -> Times:
         times.ideal.append((time.perf_counter() - began) * 1e3)
         times.anything.append(marks["anything"])
         times.covered.append(marks["covered"])
-        # What is prefetched around the place is loaded before the next jump begins: that one shall be to a quiet machine.
+        # What is prefetched around the place is loaded before the next jump begins, on a quiet machine.
         run_until(viewer, time.monotonic() + 0.15)
     viewer.on_frame.remove(look)
     return times

@@ -26,7 +26,7 @@ from octree_protocol.messages import Announce, Wanted
 
 #: Chunks that the client keeps wanted, and how many have come when it wants others instead.
 _WANTED = 512
-_REPLACED = 64
+_REPLACED = 256
 
 #: Of level 0: all of it would not fit into an arena of the default size beside what else there is.
 _CHUNKS = 4096
@@ -69,7 +69,7 @@ def baseline(path: Path, what: str) -> float:
 
 
 def _read_half(path: Path, half: int, what: str, barrier: Barrier) -> None:
-    from numcodecs import blosc
+    from numcodecs import blosc, zstd
 
     blosc.use_threads = False
     across = EDGE // CHUNK
@@ -77,7 +77,7 @@ def _read_half(path: Path, half: int, what: str, barrier: Barrier) -> None:
     out = np.zeros((len(names), CHUNK, CHUNK), np.uint16)
     out += 1  # every page is there
     held = [Path(name).read_bytes() for name in names] if what == "decode" else []
-    decompress = blosc.decompress
+    decompress = zstd.decompress if "zstd" in path.name else blosc.decompress
     buffer = memoryview(bytearray(2 * CHUNK * CHUNK + 4096))
     barrier.wait(120)
     if held:
@@ -102,8 +102,9 @@ def through_daemon(path: Path) -> float:
     with octree_client.open(path, settings=settings) as session:
         image = session.dataset()
         connection = session.connection
-        # Workers start when they are needed, and the arena's pages are prepared behind the start: both before.
+        # Workers start when they are needed, and prepare the arena's pages behind the start: both is over before.
         image.levels[1][:2048, :2048]
+        time.sleep(2.0)
         client = Demand(connection, image.dataset.id, EDGE // CHUNK)
         return client.run()
 

@@ -1,4 +1,4 @@
-"""A camera that is thrown about: of what is asked for and forgotten before it is there, how much is read all the same?"""
+"""A camera that is thrown about: how much of what is forgotten before it is there is read all the same?"""
 
 from __future__ import annotations
 
