@@ -334,17 +334,17 @@ def _work(writer: _Writer, orders: Connection) -> None:
     """What a worker process does: blocks, until there is no more order."""
     # Ctrl-C reaches the whole group; the parent decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    while True:
-        try:
+    try:
+        while True:
             index = orders.recv()
-        except (EOFError, OSError):
-            return  # the parent has closed its end
-        try:
-            writer.write(index)
-        except Exception as error:
-            orders.send((index, f"{type(error).__name__}: {error}"))
-        else:
-            orders.send((index, None))
+            reason = None
+            try:
+                writer.write(index)
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}"
+            orders.send((index, reason))
+    except (EOFError, OSError):
+        pass  # the parent has closed its end: there is no more to do, or nobody to do it for
 
 
 def _worked(writer: _Writer, todo: Sequence[tuple[int, ...]], workers: int) -> Iterator[tuple[int, ...]]:
