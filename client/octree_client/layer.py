@@ -189,7 +189,7 @@ class ImageLayer:
                 changed = True
         for failure in announce.failed:
             chunk = chunk_of(failure.key)
-            if chunk is not None:
+            if chunk is not None and chunk in self._wanted:
                 self.failures[chunk] = failure.reason
                 changed = True
         while len(self._announced) > _ANNOUNCED_MOST:
@@ -413,6 +413,7 @@ class ImageLayer:
 
     def retry(self) -> int:
         """Ask again for what could not be read; returns how many chunks that is."""
+        self.hear()  # what was told before now must not count as the answer
         count = len(self.failures)
         self.failures.clear()
         self._last_want = ()
