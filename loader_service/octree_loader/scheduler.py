@@ -164,6 +164,10 @@ class Scheduler:
         if not wanted:
             del self.views[client, number]
 
+    def views_over(self, client: Client, number: int, most: int) -> bool:
+        """Whether this view would be one more than the client may have."""
+        return (client, number) not in self.views and sum(1 for owner, _ in self.views if owner == client) >= most
+
     def _hold(self, key: ChunkKey, view: View, now: float) -> Chunk | None:
         """Make `view` one of those who want a chunk; tell it at once what is known of the chunk already."""
         chunk = self.chunks.get(key)

@@ -271,6 +271,10 @@ class Server:
 
     def _obey(self, client: Client, message: ClientMessage) -> None:
         if isinstance(message, Want):
+            if self.scheduler.views_over(client.identity, message.view, limits.VIEWS_PER_CLIENT):
+                reason = f"a client has at most {limits.VIEWS_PER_CLIENT} views: end one with an empty Want"
+                self._send(client, Refused("limit", reason))
+                return
             self.scheduler.want(client.identity, message.view, message.sequence, message.entries, client.heard)
         elif isinstance(message, Ping):
             self._send(client, Pong(message.number))
