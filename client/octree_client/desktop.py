@@ -30,9 +30,13 @@ def show_window(opening: Opening, size: tuple[int, int] | None, options: ViewOpt
         Whatever kept the image from being opened.
     """
     from octree_client.application import qt_application
+    from octree_client.canvas import CanvasError
     from octree_client.canvas_qt import check_display
 
-    check_display()
+    try:
+        check_display()
+    except CanvasError as error:
+        raise CanvasError(f"{error}; --screenshot FILE needs none, ssh -X brings one along") from None
     application = qt_application()
     from octree_client.window import DEFAULT_SIZE, ViewerWindow
 
@@ -52,7 +56,8 @@ def _quit_on_signals(window: Any) -> Iterator[None]:
     """Within, Ctrl-C and SIGTERM close the window.
 
     Qt's event loop runs no Python while nothing happens, so a handler alone would never be called: the signal wakes
-    the loop through a socket (https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd).
+    the loop through a socket (https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd). And a handler is
+    called anywhere, in the middle of a frame too, where nothing may be closed: so it is the loop that closes.
     """
     from qtpy.QtCore import QSocketNotifier
 
@@ -63,16 +68,18 @@ def _quit_on_signals(window: Any) -> Iterator[None]:
 
     def woken(*_: object) -> None:
         try:
-            ours.recv(4096)
+            numbers = ours.recv(4096)
         except BlockingIOError:
-            pass  # another notification has read it
+            return  # another notification has read it
+        if signal.SIGINT in numbers or signal.SIGTERM in numbers:
+            window.close()
 
-    def close(_number: int, _frame: FrameType | None) -> None:
-        window.close()
+    def handled(_number: int, _frame: FrameType | None) -> None:
+        """Python's own handlers would raise, or end the process."""
 
     notifier.activated.connect(woken)
     before_fd = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-    before = {number: signal.signal(number, close) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handled) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
@@ -87,13 +94,15 @@ def _quit_on_signals(window: Any) -> Iterator[None]:
 @contextmanager
 def _bugs_close(window: Any) -> Iterator[list[BaseException]]:
     """Within, an exception that nobody caught closes the window in good order: PyQt would abort the process."""
+    from qtpy.QtCore import QTimer
+
     bugs: list[BaseException] = []
     before = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         bugs.append(error)
         before(kind, error, trace)
-        window.close()
+        QTimer.singleShot(0, window.close)  # not here: it may be the middle of a frame
 
     sys.excepthook = hook
     try:

@@ -43,6 +43,9 @@ log = logging.getLogger("octree.window")
 #: Window at first, in logical pixels.
 DEFAULT_SIZE = (1280, 860)
 
+#: Below this the list of keys would be cut off.
+_SMALLEST_SIZE = (740, 500)
+
 #: Words and figures are brought up to date at most so often: nobody reads faster. Milliseconds.
 _REFRESH_MS = 66
 
@@ -112,6 +115,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self._writer = PictureWriter(self._written)
         self._saved.connect(self.notice.say, Qt.QueuedConnection)
         self._arrived.connect(self._image_arrived, Qt.QueuedConnection)
+        self.setMinimumSize(*_SMALLEST_SIZE)
         self.resize(*size)
 
     _saved = Signal(object)
@@ -126,7 +130,6 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.stage = QWidget()
         self.stage.setObjectName("stage")
         self.stage.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Expanding)
-        self.stage.setMinimumSize(240, 180)
         grid = QGridLayout(self.stage)
         grid.setContentsMargins(0, 0, 0, 0)
         self.setCentralWidget(central)
@@ -151,7 +154,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.figures = FiguresOverlay(self.stage)
         self.banner = Banner(self.stage)
         self.notice = Notice(self.stage)
-        self.key_card = KeyCard(self.stage)
+        self.key_card = KeyCard(central)
         self.waiting = Overlay(self.stage, "opening", (0.5, 0.5))
         self.waiting.tell(f"Opening {readout.shortened(what, 80)} …")
         self._tell_handle()

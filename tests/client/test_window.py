@@ -1,0 +1,602 @@
+"""The window: a real daemon, a real pyramid, a real display. Every key and control has its effect; pictures of the main
+states are left in ``build/screenshots``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image as PillowImage
+
+import octree_client
+from octree_client.keys import GESTURES, all_bindings, rich_table, terminal_table
+from octree_client.navigation import WHEEL_FACTOR
+from octree_client.opening import Opening, ViewOptions
+from octree_loader.demo.pyramid import write_pyramid
+
+pytestmark = [pytest.mark.gl, pytest.mark.qt]
+
+PICTURES = Path(__file__).resolve().parents[2] / "build" / "screenshots"
+
+#: What an action does, as something that is read before and after it.
+EFFECTS: dict[str, Callable[[Any], Any]] = {
+    "home": lambda w: w.viewer.camera,
+    "one_to_one": lambda w: w.viewer.camera.pixel_size == 0.5,
+    "zoom_in": lambda w: w._navigation.gliding,
+    "zoom_out": lambda w: w._navigation.gliding,
+    "pan_left": lambda w: w.viewer.camera.center[1],
+    "pan_right": lambda w: w.viewer.camera.center[1],
+    "pan_up": lambda w: w.viewer.camera.center[0],
+    "pan_down": lambda w: w.viewer.camera.center[0],
+    "previous_slice": lambda w: w.viewer.position,
+    "next_slice": lambda w: w.viewer.position,
+    "auto_contrast": lambda w: (w.viewer.auto_contrast, w.panel.auto.isChecked()),
+    "toggle_interpolation": lambda w: (w.viewer.interpolation, w.panel.interpolation.currentText()),
+    "toggle_overlay": lambda w: (w.viewer.overlay, w.panel.overlay.isChecked(), w.panel.legend.isVisible()),
+    "toggle_statistics": lambda w: w.figures.isVisible(),
+    "toggle_panel": lambda w: w.panel.isVisible(),
+    "toggle_full_screen": lambda w: w.isFullScreen(),
+    "toggle_keys": lambda w: w.key_card.isVisible(),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pyramids: one flat, one with axes that are not displayed, one of which a chunk is truncated."""
+    folder = tmp_path_factory.mktemp("window")
+    y, x = np.mgrid[:1024, :1280]
+    rings = (20000 + 15000 * np.sin(np.hypot(y - 500, x - 600) / 15) + 5 * y + 3 * x).astype("u2")
+    write_pyramid(folder / "rings.zarr", rings, scale=0.5, chunk=128)
+    stack = np.stack([[np.roll(rings[:300, :400], 10 * z + 50 * t, 1) for z in range(4)] for t in range(3)])
+    write_pyramid(folder / "stack.zarr", stack, axes="tzyx", chunk=128)
+    write_pyramid(folder / "broken.zarr", rings[:400, :400], scale=0.5, chunk=128, levels=1)
+    chunk = folder / "broken.zarr" / "0" / "c" / "1" / "1"
+    chunk.write_bytes(chunk.read_bytes()[:40])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def session(folder: Path) -> Iterator[octree_client.Session]:
+    sources = {name: str(folder / f"{name}.zarr") for name in ("rings", "stack", "broken")}
+    with octree_client.open(datasets=sources, settings={"memory": {"arena_bytes": "64MiB"}}) as session:
+        yield session
+
+
+@pytest.fixture
+def make_window(display: str, qtbot: Any) -> Iterator[Callable[..., Any]]:
+    """Opens windows, waits until their image is there, closes them."""
+    from qtpy.QtWidgets import QApplication
+
+    from octree_client.window import ViewerWindow
+
+    assert display
+    made = []
+
+    def make(opening: Any, *, wait: bool = True, size: tuple[int, int] = (1000, 700), **options: Any) -> Any:
+        window = ViewerWindow(opening, size, ViewOptions(**options))
+        made.append(window)
+        window.show()
+        QApplication.setActiveWindow(window)  # no window manager does it here
+        if wait:
+            qtbot.waitUntil(lambda: window.viewer is not None and window.viewer.is_final(), timeout=20000)
+            settle(window, qtbot)
+        return window
+
+    yield make
+    for window in made:
+        window.close()
+        window.deleteLater()
+    QApplication.processEvents()
+
+
+@pytest.fixture
+def window(make_window: Callable[..., Any], session: octree_client.Session) -> Any:
+    return make_window(session.dataset("rings"))
+
+
+def settle(window: Any, qtbot: Any) -> None:
+    """Until the words follow the picture."""
+    qtbot.waitUntil(lambda: not window._glide_timer.isActive() and window.viewer.is_final(), timeout=15000)
+    window.refresh()
+
+
+def send_mouse(window: Any, kind: str, at: tuple[float, float], *, held: bool = False, shift: bool = False) -> None:
+    from qtpy.QtCore import QEvent, QPointF, Qt
+    from qtpy.QtGui import QMouseEvent
+    from qtpy.QtWidgets import QApplication
+
+    kinds = {
+        "press": QEvent.MouseButtonPress,
+        "move": QEvent.MouseMove,
+        "release": QEvent.MouseButtonRelease,
+        "double": QEvent.MouseButtonDblClick,
+    }
+    button = Qt.NoButton if kind == "move" else Qt.LeftButton
+    event = QMouseEvent(
+        kinds[kind],
+        QPointF(*at),
+        button,
+        Qt.LeftButton if held else Qt.NoButton,
+        Qt.ShiftModifier if shift else Qt.NoModifier,
+    )
+    QApplication.sendEvent(window.canvas.native, event)
+
+
+def send_wheel(window: Any, at: tuple[float, float], notches: float, *, shift: bool = False) -> None:
+    from qtpy.QtCore import QPoint, QPointF, Qt
+    from qtpy.QtGui import QWheelEvent
+    from qtpy.QtWidgets import QApplication
+
+    event = QWheelEvent(
+        QPointF(*at),
+        QPointF(*at),
+        QPoint(0, 0),
+        QPoint(0, round(120 * notches)),
+        Qt.NoButton,
+        Qt.ShiftModifier if shift else Qt.NoModifier,
+        Qt.NoScrollPhase,
+        False,
+    )
+    QApplication.sendEvent(window.canvas.native, event)
+
+
+def press(window: Any, qtbot: Any, key: str) -> None:
+    from qtpy.QtGui import QKeySequence
+
+    code = QKeySequence.fromString(key)[0]
+    modifiers = code & 0xFE000000
+    from qtpy.QtCore import Qt
+
+    qtbot.keyClick(window.canvas.native, code & 0x01FFFFFF, Qt.KeyboardModifiers(modifiers))
+
+
+def grab(window: Any, name: str) -> np.ndarray:
+    """What is on the screen where the window is; kept as build output."""
+    from qtpy.QtWidgets import QApplication
+
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    QApplication.processEvents()
+    path = PICTURES / f"{name}.png"
+    at = window.geometry()
+    screen = QApplication.primaryScreen()
+    assert screen.grabWindow(0, at.x(), at.y(), at.width(), at.height()).save(str(path))
+    with PillowImage.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_key_has_its_effect(window: Any, qtbot: Any) -> None:
+    """Of all keys but those that need a dialog, a failure, slices or the window's end: they have tests of their own."""
+    left_out = {"save_screenshot", "retry", "close", "dismiss", "previous_slice", "next_slice"}
+    for binding in all_bindings():
+        if binding.action in left_out:
+            continue
+        for key in binding.keys:
+            window.viewer.set_view((300.0, 200.0), 1.25)
+            window._navigation.stop()
+            window.viewer.contrast_limits = (10.0, 20000.0)
+            window.panel.refresh()
+            before = EFFECTS[binding.action](window)
+            press(window, qtbot, key)
+            assert EFFECTS[binding.action](window) != before, f"{key} does not {binding.action}"
+            if binding.action.startswith("toggle_"):
+                press(window, qtbot, key)
+                assert EFFECTS[binding.action](window) == before, f"{key} does not toggle back"
+    assert window.canvas.error is None
+
+
+@pytest.mark.parametrize(
+    ("key", "direction"), [("Left", (0, -1)), ("Right", (0, 1)), ("Up", (-1, 0)), ("Down", (1, 0))]
+)
+def test_arrows_move_an_eighth_of_the_picture(window: Any, qtbot: Any, key: str, direction: tuple[int, int]) -> None:
+    window.viewer.set_view((300.0, 200.0), 1.25)
+    width, height = window.canvas.size
+    press(window, qtbot, key)
+    y, x = window.viewer.camera.center
+    expected = 300 + direction[0] * round(height / 8) * 1.25, 200 + direction[1] * round(width / 8) * 1.25
+    assert (y, x) == pytest.approx(expected)
+
+
+def test_slices(make_window: Callable[..., Any], session: octree_client.Session, qtbot: Any) -> None:
+    window = make_window(session.dataset("stack"))
+    assert [slider.maximum() for slider in window.panel.positions] == [2, 3]
+    assert window.viewer.position == (1, 2)
+    before = window.viewer.render()
+    press(window, qtbot, "PgDown")
+    assert window.viewer.position == (1, 3)
+    assert window.panel.positions[1].value() == 3
+    press(window, qtbot, "PgDown")
+    assert window.viewer.position == (1, 3)
+    press(window, qtbot, "PgUp")
+    send_wheel(window, (200, 200), 1.0, shift=True)
+    assert window.viewer.position == (1, 1)
+    window.panel.positions[0].setValue(2)
+    assert window.viewer.position == (2, 1)
+    settle(window, qtbot)
+    assert (window.viewer.render() != before).any()
+    grab(window, "slices")
+
+
+def test_the_list_of_keys_is_complete(window: Any, qtbot: Any) -> None:
+    window.resize(100, 100)  # it takes what it needs
+    qtbot.waitUntil(lambda: window.width() < 900, timeout=5000)
+    press(window, qtbot, "F1")
+    text = window.key_card.text()
+    for binding in all_bindings():
+        assert binding.shown in text
+        assert binding.text in text
+        assert callable(getattr(window, binding.action))
+        assert len(window.shortcuts[binding.action]) == len(binding.keys)
+        assert binding.shown in terminal_table()
+    assert all(gesture in text and effect in text for gesture, effect in GESTURES)
+    assert text == rich_table()
+    room, card = window.centralWidget().rect(), window.key_card.geometry()
+    assert room.contains(card)
+    assert card.size() == window.key_card.sizeHint(), "the list is cut off"
+    picture = grab(window, "keys")
+    assert picture.std() > 10
+    press(window, qtbot, "Escape")
+    assert not window.key_card.isVisible()
+    keys = [key for binding in all_bindings() for key in binding.keys]
+    assert len(keys) == len(set(keys)), "two actions have the same key"
+
+
+def test_keys_can_be_typed_into_fields(window: Any, qtbot: Any) -> None:
+    window.panel.low.setFocus()
+    window.panel.low.selectAll()
+    before = window.viewer.camera
+    qtbot.keyClicks(window.panel.low, "1")
+    qtbot.keyClicks(window.panel.low, "200")
+    assert window.panel.low.text() == "1200"
+    assert window.viewer.camera == before
+    press_enter(window.panel.low, qtbot)
+    assert window.viewer.contrast_limits[0] == 1200.0
+    assert not window.viewer.auto_contrast
+
+
+def press_enter(widget: Any, qtbot: Any) -> None:
+    from qtpy.QtCore import Qt
+
+    qtbot.keyClick(widget, Qt.Key_Return)
+
+
+# --- mouse ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_drag_moves_the_picture_by_exactly_so_many_pixels(window: Any, qtbot: Any) -> None:
+    window.viewer.set_view((260.1, 310.1), 0.5)  # no pixel's centre on a voxel's edge
+    window.viewer.interpolation = "nearest"
+    settle(window, qtbot)
+    before = window.viewer.render()
+    send_mouse(window, "press", (300, 200), held=True)
+    for step in range(1, 8):
+        send_mouse(window, "move", (300 + 5 * step, 200 - 3 * step), held=True)
+    send_mouse(window, "release", (335, 179))
+    send_mouse(window, "move", (400, 400))
+    settle(window, qtbot)
+    after = window.viewer.render()
+    assert (after[: -21 - 1, 36:] == before[21:-1, 1:-35]).all()
+    assert (after != before).any()
+
+
+def test_the_wheel_zooms_at_the_cursor(window: Any, qtbot: Any) -> None:
+    window.viewer.set_view((260.0, 310.0), 1.0)
+    anchor = window.viewer.camera.world_at((500.0, 100.0))
+    send_wheel(window, (500, 100), 2.0)
+    sizes = [window.viewer.camera.pixel_size]
+    window.viewer.on_frame.append(lambda: sizes.append(window.viewer.camera.pixel_size))
+    settle(window, qtbot)
+    assert window.viewer.camera.pixel_size == pytest.approx(1.0 / WHEEL_FACTOR**2)
+    assert window.viewer.camera.world_at((500.0, 100.0)) == pytest.approx(anchor)
+    assert len(set(sizes)) > 2, "it jumped"
+    send_mouse(window, "double", (500, 100), held=True)
+    send_mouse(window, "release", (500, 100))
+    settle(window, qtbot)
+    assert window.viewer.camera.world_at((500.0, 100.0)) == pytest.approx(anchor)
+    assert window.viewer.camera.pixel_size == pytest.approx(0.25)
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_status_line_tells_what_is_under_the_cursor(
+    window: Any, session: octree_client.Session, qtbot: Any
+) -> None:
+    window.viewer.set_view((250.1, 300.1), 0.5)
+    send_mouse(window, "move", (123, 77))
+    settle(window, qtbot)
+    bar = window.status_bar
+    y, x = window.viewer.camera.world_at((123.0, 77.0))
+    # The centre of voxel i lies at translation + i * scale; OME-Zarr's own image has none on level 0.
+    voxel = tuple(round(v / 0.5) for v in (y, x))
+    image = session.dataset("rings")
+    expected = int(image.levels[0][voxel[0] : voxel[0] + 1, voxel[1] : voxel[1] + 1][0, 0])
+    assert f"= {expected:,} " in bar.value.text()
+    assert "at level 0" in bar.value.text()
+    assert bar.position.text().replace("&nbsp;", " ").split() == ["y", f"{y:.1f}", "x", f"{x:.1f}", "µm"]
+    assert bar.zoom.text() == "100 %"
+    assert bar.level.text() == f"level 0 of {len(image.levels)}"
+    assert bar.loading.text().endswith("final")
+    assert bar.connection.text().endswith("connected")
+    window.viewer.home()
+    settle(window, qtbot)
+    assert bar.level.text() == f"level {window.viewer.layer.ideal} of {len(image.levels)}"
+    send_mouse(window, "move", (1, 1))  # beside the image
+    window.refresh()
+    assert bar.value.text() == ""
+    assert window.panel.facts["Shape"].text() == "1,024 × 1,280"
+    assert window.panel.facts["Type"].text() == "uint16"
+    assert window.panel.facts["Voxel"].text() == "0.5 × 0.5 µm"
+    grab(window, "final")
+
+
+def test_frames_are_measured_to_the_screen(window: Any, qtbot: Any) -> None:
+    window.viewer.frame_statistics.reset()
+    window.toggle_statistics()
+    for n in range(5):
+        window.viewer.set_view((100.0 + n, 150.0), 0.5)
+        frames = window.viewer.frame_statistics.count
+        qtbot.waitUntil(lambda frames=frames: window.viewer.frame_statistics.count > frames, timeout=5000)
+    settle(window, qtbot)
+    qtbot.waitUntil(lambda: window.viewer.statistics()["draw"].p50 > 0.0, timeout=5000)
+    window.toggle_statistics()
+    window.toggle_statistics()
+    text = window.figures.text()
+    assert all(name in text for name in ("plan", "upload", "submit", "own", "draw", "chunks", "tiles"))
+    window.toggle_overlay()
+    settle(window, qtbot)
+    grab(window, "overlay-and-figures")
+    window.figures.tell("")
+
+
+def test_words_are_brought_up_to_date_at_a_readable_pace(window: Any, qtbot: Any) -> None:
+    settle(window, qtbot)
+    told: list[float] = []
+    real = window.status_bar.tell_zoom
+    window.status_bar.tell_zoom = lambda text: (told.append(time.monotonic()), real(text))
+    began = time.monotonic()
+    while time.monotonic() - began < 0.5:
+        window.viewer.set_view((100.0 + len(told), 150.0), 0.5)
+        qtbot.wait(1)
+    assert 2 <= len(told) <= 0.5 / 0.066 + 2
+
+
+# --- panel ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_control_has_its_effect(window: Any, qtbot: Any) -> None:
+    from octree_client.panel import Interpolation
+
+    panel, viewer = window.panel, window.viewer
+    pictures = [viewer.render().tobytes()]
+
+    def changed() -> bool:
+        pictures.append(viewer.render().tobytes())
+        return pictures[-1] != pictures[-2]
+
+    assert panel.auto.isChecked()
+    panel.contrast.setValue((12000, 30000))
+    assert viewer.contrast_limits == (12000, 30000)
+    assert not viewer.auto_contrast
+    assert not panel.auto.isChecked()
+    assert (panel.low.text(), panel.high.text()) == ("12000", "30000")
+    assert changed()
+    panel.gamma.setValue(2.0)
+    assert viewer.gamma == 2.0
+    assert changed()
+    panel.opacity.setValue(0.5)
+    assert viewer.opacity == 0.5
+    assert changed()
+    panel.colormap.setCurrentColormap("viridis")
+    assert viewer.colormap == "viridis"
+    assert changed()
+    panel.interpolation.setCurrentEnum(Interpolation.nearest)
+    assert viewer.interpolation == "nearest"
+    assert changed()
+    panel.overlay.click()
+    assert viewer.overlay
+    assert changed()
+    panel.auto.click()
+    assert viewer.auto_contrast
+    assert changed()
+    panel.auto.click()
+    assert not viewer.auto_contrast
+    panel.high.setText("50000")
+    panel.high.editingFinished.emit()
+    assert viewer.contrast_limits[1] == 50000
+    assert panel.contrast.value()[1] == pytest.approx(50000)
+    window.handle.click()
+    assert not panel.isVisible()
+    width = window.canvas.size[0]
+    qtbot.waitUntil(lambda: window.canvas.size[0] >= width, timeout=5000)
+    settle(window, qtbot)
+    grab(window, "panel-hidden")
+    window.handle.click()
+    assert panel.isVisible()
+
+
+def test_what_failed_is_told_with_its_reason_and_read_again(
+    make_window: Callable[..., Any], session: octree_client.Session, folder: Path, qtbot: Any
+) -> None:
+    window = make_window(session.dataset("broken"), wait=False)
+    qtbot.waitUntil(lambda: window.viewer is not None and window.viewer.status().failed > 0, timeout=20000)
+    settle(window, qtbot)
+    assert "1 failed" in window.status_bar.loading.text()
+    assert window.panel.failures.isVisible()
+    assert "1 chunk could not be read" in window.panel.failures_title.text()
+    assert "truncated" in window.panel.failures_text.text()
+    assert "broken.zarr" in window.panel.failures.toolTip()
+    grab(window, "failed")
+    chunk = folder / "broken.zarr" / "0" / "c" / "1" / "1"
+    broken = chunk.read_bytes()
+    try:
+        chunk.write_bytes((folder / "broken.zarr" / "0" / "c" / "1" / "0").read_bytes())
+        press(window, qtbot, "R")
+        qtbot.waitUntil(lambda: window.viewer.is_final() and window.viewer.status().failed == 0, timeout=10000)
+    finally:
+        chunk.write_bytes(broken)
+    settle(window, qtbot)
+    assert not window.panel.failures.isVisible()
+    assert window.status_bar.loading.text().endswith("final")
+
+
+# --- pictures -------------------------------------------------------------------------------------------------------
+
+
+def test_the_screen_shows_what_the_viewer_renders(window: Any, qtbot: Any) -> None:
+    window.viewer.set_view((250.0, 300.0), 0.5)
+    settle(window, qtbot)
+    window.viewer.canvas.request_frame()
+    frames = window.canvas.frames
+    qtbot.waitUntil(lambda: window.canvas.frames > frames, timeout=5000)
+    screen = grab(window, "one-to-one")
+    rendered = window.viewer.render()[..., :3]
+    height, width = rendered.shape[:2]
+    assert np.abs(screen[:height, :width].astype(int) - rendered).max() <= 1
+    assert rendered.std() > 20
+
+
+def test_a_screenshot_is_what_the_viewer_renders(
+    window: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qtpy.QtWidgets import QFileDialog
+
+    path = tmp_path / "shot.png"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(path.with_suffix("")), ""))
+    press(window, qtbot, "S")
+    qtbot.waitUntil(lambda: "Saved to" in window.notice.text(), timeout=5000)
+    with PillowImage.open(path) as picture:
+        assert (np.asarray(picture) == window.viewer.render()[..., :3]).all()
+    window.save_to(tmp_path / "nowhere" / "shot.png")
+    qtbot.waitUntil(lambda: "Not saved" in window.notice.text(), timeout=5000)
+    assert os.listdir(tmp_path) == ["shot.png"]
+
+
+# --- life -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_daemon_is_told_and_the_picture_stays(
+    make_window: Callable[..., Any], folder: Path, qtbot: Any
+) -> None:
+    with octree_client.open(str(folder / "rings.zarr")) as own:
+        window = make_window(own.dataset())
+        window.viewer.set_view((250.0, 300.0), 0.5)
+        settle(window, qtbot)
+        before = window.viewer.render()
+        pid = own.daemon_pid
+        assert pid is not None
+        told: list[str] = []
+        real = window.banner.tell
+        window.banner.tell = lambda text: (told.append(text), real(text))
+        psutil.Process(pid).send_signal(signal.SIGKILL)
+        qtbot.waitUntil(lambda: any("trying to reach it again" in text for text in told), timeout=10000)
+        assert (window.viewer.render() == before).all()
+        if window.banner.isVisible():
+            assert "daemon lost" in window.status_bar.connection.text()
+            grab(window, "daemon-lost")
+        qtbot.waitUntil(lambda: told[-1] == "" and not window.banner.isVisible(), timeout=15000)
+        assert own.daemon_pid != pid
+        window.viewer.set_view((150.0, 100.0), 0.5)
+        settle(window, qtbot)
+        assert window.status_bar.connection.text().endswith("connected")
+        assert window.viewer.status().failed == 0
+        window.close()
+
+
+def test_the_window_is_there_before_the_image(
+    make_window: Callable[..., Any], session: octree_client.Session, qtbot: Any
+) -> None:
+    answer = threading.Event()
+
+    def slowly(_: Any) -> Any:
+        answer.wait(20)
+        return octree_client.session.Image(session, session.dataset("rings").dataset)
+
+    opening = Opening("rings.zarr", lambda: octree_client.connect(session.connection.address), slowly)
+    window = make_window(opening, wait=False)
+    qtbot.waitExposed(window)
+    assert window.viewer is None
+    assert "Opening rings.zarr" in window.waiting.text()
+    assert "connecting" in window.status_bar.connection.text()
+    for binding in all_bindings():  # keys harm nobody meanwhile
+        if binding.action not in ("close", "toggle_full_screen", "toggle_keys", "toggle_panel", "save_screenshot"):
+            getattr(window, binding.action)()
+    send_mouse(window, "move", (50, 50))
+    grab(window, "opening")
+    answer.set()
+    qtbot.waitUntil(lambda: window.viewer is not None and window.viewer.is_final(), timeout=10000)
+    assert not window.waiting.isVisible()
+    window.close()
+    opening.close()
+
+
+def test_an_image_that_cannot_be_opened(make_window: Callable[..., Any], qtbot: Any) -> None:
+    def refuse() -> Any:
+        raise octree_client.DatasetUnavailable("no such thing")
+
+    window = make_window(Opening("x", refuse, lambda s: s), wait=False)
+    qtbot.waitUntil(lambda: window.opening_error is not None, timeout=5000)
+    assert isinstance(window.opening_error, octree_client.DatasetUnavailable)
+    assert "no such thing" in window.waiting.text()
+
+
+def test_an_opening_that_nobody_waits_for_closes_its_session() -> None:
+    go, closed = threading.Event(), threading.Event()
+
+    class Fake:
+        def close(self) -> None:
+            closed.set()
+
+    def slowly() -> Any:
+        go.wait(10)
+        return Fake()
+
+    opening = Opening("x", slowly, lambda s: s)  # type: ignore[arg-type, return-value]
+    opening.close()
+    go.set()
+    assert closed.wait(10)
+
+
+def test_closing_leaves_nothing(make_window: Callable[..., Any], session: octree_client.Session, qtbot: Any) -> None:
+    """The leak guard looks at threads, processes and descriptors; here are the timers and the viewer."""
+    window = make_window(session.dataset("rings"))
+    viewer = window.viewer
+    views = len(session.connection._inboxes)
+    press(window, qtbot, "Q")
+    assert not window.isVisible()
+    assert len(session.connection._inboxes) == views - 1
+    assert not any(t.isActive() for t in (window._refresh_timer, window._glide_timer, window._look_timer))
+    assert viewer.canvas.closed
+    window.refresh()
+    window.close()
+
+
+def test_what_was_asked_for_is_shown(make_window: Callable[..., Any], session: octree_client.Session) -> None:
+    window = make_window(
+        session.dataset("rings"),
+        center=(100.0, 120.0),
+        pixel_size=0.25,
+        colormap="magma",
+        contrast=(5000.0, 30000.0),
+        interpolation="nearest",
+    )
+    viewer = window.viewer
+    assert viewer.camera.center == (100.0, 120.0)
+    assert viewer.camera.pixel_size == 0.25
+    assert (viewer.colormap, viewer.interpolation, viewer.contrast_limits) == ("magma", "nearest", (5000.0, 30000.0))
+    panel = window.panel
+    assert panel.colormap.currentColormap().name.endswith("magma")
+    assert panel.interpolation.currentText() == "nearest"
+    assert not panel.auto.isChecked()
+    assert tuple(panel.contrast.value()) == pytest.approx((5000.0, 30000.0))
+    grab(window, "magma")
