@@ -147,8 +147,9 @@ class Pool:
         taker
             The worker with the least to do, or None if all have enough.
         newcomer
-            A worker that was added to the books and must be started: all have something to do, and one more would
-            help. Where the processor decides, more workers than cores do not.
+            A worker that was added to the books and must be started, because one more would help. Where the processor
+            decides, more workers than cores do not. Where loads wait for their store, a worker has several under way,
+            and to start another takes the processor from those that are there: only when all have enough.
         """
         best: Worker | None = None
         starting = 0
@@ -161,8 +162,9 @@ class Pool:
                 best = worker
         newcomer: Worker | None = None
         useful = self.spec.workers_most if profile.waiting else min(self.spec.workers_most, cores)
-        if may_start and len(self.workers) < useful and not starting and (best is None or best.tasks):
+        depth = 1 if self.spec.one_by_one or alone else profile.depth(self.spec.workers_most, cores)
+        enough = depth if profile.waiting else 1
+        if may_start and len(self.workers) < useful and not starting and (best is None or len(best.tasks) >= enough):
             newcomer = self.workers[self.next_worker] = Worker(self.next_worker)
             self.next_worker += 1
-        depth = 1 if self.spec.one_by_one or alone else profile.depth(self.spec.workers_most, cores)
         return (best if best is not None and len(best.tasks) < depth else None), newcomer

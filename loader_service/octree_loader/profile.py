@@ -16,7 +16,7 @@ _NEWEST = 0.2
 _WAITING_SECONDS = 0.005
 
 #: Loads that a worker has under way while they mostly wait, at most.
-WAITING_DEPTH = 8
+WAITING_DEPTH = 16
 
 #: Loads under way beyond what keeps the processors busy, so that a slow one leaves no hole.
 _RESERVE = 1.25

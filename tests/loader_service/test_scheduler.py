@@ -415,9 +415,12 @@ def test_loads_that_wait_get_all_workers_and_several_each() -> None:
     for task in list(bench.under_way):
         load = bench.under_way.pop(task)
         bench.scheduler.loaded(task, [True] * len(load.parts), 0.05, 0.0002, 0.0498, 1, bench.now)
-    bench.want("a", wants(*(key(0, r, n) for r in range(8) for n in range(8))))
+    bench.want("a", wants(*(key(0, r, n) for r in range(2) for n in range(8))))
+    assert len(bench.scheduler.pools[0].workers) == 1, "a second one would only take the processor from the first"
+    assert len(bench.under_way) == 16
+    bench.want("a", wants(*(key(0, r, n) for r in range(16) for n in range(8))))
     assert len(bench.scheduler.pools[0].workers) == 5
-    assert len(bench.under_way) == 40
+    assert len(bench.under_way) == 80
     assert all(load.concurrent for load in bench.under_way.values())
 
 
