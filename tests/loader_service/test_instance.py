@@ -140,7 +140,9 @@ def test_a_forked_child_does_not_keep_the_name_of_its_dead_parent() -> None:
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait(10)
         os.kill(child, 0)
-        InstanceLock("lab").acquire()
+        lock = InstanceLock("lab")
+        lock.acquire()
+        lock.release()
     finally:
         os.kill(child, signal.SIGKILL)
         end(parent)
