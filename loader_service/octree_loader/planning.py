@@ -110,6 +110,8 @@ def plan_dataset(id: int, name: str, source: Describable, tile_size: int) -> Dat
         levels=tuple(plan.level for plan in plans),
         rgb=source.rgb,
         fill_value=source.fill_value,
+        kind=getattr(source, "kind", "intensity"),
+        channels=getattr(source, "channels", ()),
     )
     return DatasetPlan(dataset, plans)
 

@@ -87,11 +87,21 @@ class Level(msgspec.Struct, frozen=True):
         return product(*ranges)
 
 
+class Channel(msgspec.Struct, frozen=True):
+    """What is known of one channel: its name, its colour (``#rrggbb``), and the contrast it is usually shown with."""
+
+    name: str = ""
+    color: str = ""
+    window: tuple[float, float] | None = None
+
+
 class Dataset(msgspec.Struct, frozen=True):
     """What a client is told of a dataset: enough to compute everything it will ever want of it.
 
     `dtype` is numpy's short form with byte order (``<u2``), as the bytes stand in the slot. `rgb` says that the last
     axis holds 3 or 4 samples of a colour, never cut into chunks. `fill_value` is what a missing chunk is made of.
+    `kind` is ``intensity``, ``labels`` (numbers that are names) or ``mask``. `channels` has one entry for each place of
+    the axis of kind ``channel``, or is empty where nobody said anything of them.
     """
 
     id: int
@@ -101,6 +111,8 @@ class Dataset(msgspec.Struct, frozen=True):
     levels: Annotated[tuple[Level, ...], msgspec.Meta(max_length=limits.LEVELS)]
     rgb: bool = False
     fill_value: float = 0.0
+    kind: str = "intensity"
+    channels: tuple[Channel, ...] = ()
 
     def key(self, level: int, index: tuple[int, ...]) -> ChunkKey:
         """The name of a chunk of this dataset."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octree_protocol.errors import OctreeError
-from octree_protocol.geometry import Axis
+from octree_protocol.geometry import Axis, Channel
 
 
 class SourceError(OctreeError):
@@ -89,11 +89,21 @@ class SourceDescription:
     levels: tuple[StoredLevel, ...]
     rgb: bool = False
     fill_value: float = 0.0
+    kind: str = "intensity"
+    channels: tuple[Channel, ...] = ()
 
 
 def describe(source: Describable) -> SourceDescription:
     """What there is to know of `source`, without the source."""
-    return SourceDescription(source.axes, source.dtype, source.levels, source.rgb, source.fill_value)
+    return SourceDescription(
+        source.axes,
+        source.dtype,
+        source.levels,
+        source.rgb,
+        source.fill_value,
+        getattr(source, "kind", "intensity"),
+        getattr(source, "channels", ()),
+    )
 
 
 class Source(Describable, Protocol):
