@@ -237,6 +237,7 @@ class Connection:
         self._closing = True
         self._wake()
         self._thread.join(5.0)
+        self.arena = None  # unmapped now, or when the last array over it goes
         os.close(self._wake_read)
         os.close(self._wake_write)
 
