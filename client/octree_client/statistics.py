@@ -16,7 +16,8 @@ class FrameRecord:
 
     `plan` is deciding (level, cover, working set), `upload` is paging into the atlas, `submit` is handing the geometry
     to GL: together they are our own work. `draw` is from there until the frame is on the screen, or until GL is done
-    where there is no window; 0 where nobody looked.
+    where there is no window; 0 where nobody looked. `cpu` is the processor time of our own work: what is missing to
+    `own`, other threads and processes had.
     """
 
     at: float
@@ -29,6 +30,7 @@ class FrameRecord:
     cells: int
     final: int
     empty: int
+    cpu: float = 0.0
 
     @property
     def own(self) -> float:

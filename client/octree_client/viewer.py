@@ -385,8 +385,17 @@ class Viewer:
             self.move(replace(self.camera, canvas=size))
 
     def _draw(self) -> None:
-        """Draw a frame; called by the canvas, within its context."""
-        began, now = time.perf_counter(), time.monotonic()
+        """Draw a frame; called by the canvas, within its context. The garbage collector stays out of it."""
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            self._draw_frame()
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _draw_frame(self) -> None:
+        began, cpu, now = time.perf_counter(), time.thread_time(), time.monotonic()
         self._frame += 1
         layer, context = self.layer, get_current_canvas().context
         layer.hear()
@@ -401,7 +410,7 @@ class Viewer:
         submitting = time.perf_counter()
         layer.submit(self.camera, frame.statuses)
         context.flush_commands()
-        done = time.perf_counter()
+        done, cpu = time.perf_counter(), time.thread_time() - cpu
         self._last = frame
         submit_ms = (done - submitting) * 1e3
         counts = frame.statuses
@@ -417,6 +426,7 @@ class Viewer:
             cells=sum(counts.values()),
             final=counts[CellStatus.FINAL] + counts[CellStatus.MISSING],
             empty=counts[CellStatus.EMPTY],
+            cpu=cpu * 1e3,
         )
         self.frame_statistics.add(record)
         if self._log is not None:
