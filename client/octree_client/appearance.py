@@ -73,7 +73,7 @@ QStatusBar { background: #17191c; border-top: 1px solid #2e3138; color: #c9ccd2;
 QStatusBar::item { border: none; }
 QStatusBar QLabel { color: #c9ccd2; padding: 0 2px; }
 #card, #figures {
-    background: rgba(18, 19, 23, 224); border: 1px solid rgba(255, 255, 255, 28); border-radius: 8px; color: #e6e8ec;
+    background: rgba(18, 19, 23, 236); border: 1px solid rgba(255, 255, 255, 28); border-radius: 8px; color: #e6e8ec;
 }
 #card { padding: 14px 22px 18px 22px; }
 #figures { padding: 8px 12px; font-size: 12px; }

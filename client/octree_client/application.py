@@ -27,7 +27,6 @@ def qt_application() -> Any:
     """The `QApplication` of this process, made and styled if there is none yet. One that is there keeps its style."""
     os.environ.setdefault("QT_API", "pyqt5")
     from qtpy.QtCore import Qt
-    from qtpy.QtGui import QColor, QPalette
     from qtpy.QtWidgets import QApplication
 
     application = QApplication.instance()
@@ -40,10 +39,17 @@ def qt_application() -> Any:
     application.setApplicationName("octree-view")
     # Set before any widget exists: style sheets and palettes that come later reach only some of them.
     application.setStyle("Fusion")
+    application.setPalette(dark_palette())
+    return application
+
+
+def dark_palette() -> Any:
+    """The `QPalette` of our windows; they set it themselves too, for applications that have another one."""
+    from qtpy.QtGui import QColor, QPalette
+
     palette = QPalette()
     for role, colour in _PALETTE.items():
         palette.setColor(getattr(QPalette, role), QColor(colour))
     for role in ("WindowText", "Text", "ButtonText"):
         palette.setColor(QPalette.Disabled, getattr(QPalette, role), QColor("#6b6f76"))
-    application.setPalette(palette)
-    return application
+    return palette

@@ -127,12 +127,6 @@ def lost_text(state: str, problem: str) -> str:
     return ""
 
 
-def begun(text: str, most: int) -> str:
-    """A text on one line, cut at its end if it is longer than `most`."""
-    text = " ".join(text.split())
-    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
-
-
 def shortened(text: str, most: int) -> str:
     """A text on one line, cut in its middle if it is longer than `most`: paths tell most at their ends."""
     text = " ".join(text.split())

@@ -11,10 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QStatusBar, QWidget
 
 from octree_client.appearance import GAP, MOODS
-from octree_client.readout import Message, begun
-
-#: Characters of a message; what is cut off stands in its tool tip.
-_LONGEST = 64
+from octree_client.readout import Message
 
 
 class StatusBar(QStatusBar):  # type: ignore[misc]
@@ -24,8 +21,8 @@ class StatusBar(QStatusBar):  # type: ignore[misc]
         super().__init__(parent)
         self.setSizeGripEnabled(False)
         self.setContentsMargins(GAP // 2, 0, GAP // 2, 0)
-        self.position = self._field("y 000,000.00   x 000,000.00 µm")
-        self.value = self._field("= 000,000 (level 0)")
+        self.position = self._field("y 00,000.0   x 00,000.0 µm")
+        self.value = self._field("= 00,000 at level 0")
         self.addWidget(QWidget(), 1)
         self.loading = self._field("● loading 00 of 00", permanent=True)
         self.level = self._field("level 0–0 → 0", permanent=True)
@@ -48,11 +45,13 @@ class StatusBar(QStatusBar):  # type: ignore[misc]
 
     def tell_loading(self, message: Message) -> None:
         """How the cells in view stand."""
-        _put_message(self.loading, message)
+        others = (self.position, self.value, self.level, self.connection, self.zoom)
+        taken = sum(max(field.minimumWidth(), field.sizeHint().width()) + GAP for field in others)
+        _put_message(self.loading, message, max(self.loading.minimumWidth(), self.width() - taken - 4 * GAP))
 
     def tell_connection(self, message: Message) -> None:
         """How the connection stands."""
-        _put_message(self.connection, message)
+        _put_message(self.connection, message, 300)
 
     def tell_level(self, text: str) -> None:
         """Which levels are on the screen."""
@@ -63,10 +62,14 @@ class StatusBar(QStatusBar):  # type: ignore[misc]
         _put(self.zoom, text)
 
 
-def _put_message(label: QLabel, message: Message) -> None:
-    text = f"<span style='color:{MOODS[message.mood]}'>●</span>&nbsp; {escape(begun(message.text, _LONGEST))}"
+def _put_message(label: QLabel, message: Message, room: int) -> None:
+    """A dot of the mood's colour and the text, cut at the end to the room; what is cut off stands in the tool tip."""
+    metrics = label.fontMetrics()
+    said = " ".join(message.text.split())
+    shown = metrics.elidedText(said, Qt.ElideRight, room - metrics.horizontalAdvance("●  ") - GAP)
+    text = f"<span style='color:{MOODS[message.mood]}'>●</span>&nbsp; {escape(shown)}"
     _put(label, text)
-    label.setToolTip(message.text if len(message.text) > _LONGEST else "")
+    label.setToolTip(said if shown != said else "")
 
 
 def _put(label: QLabel, text: str) -> None:

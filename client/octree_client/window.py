@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 
 from octree_client import readout
 from octree_client.appearance import STYLE
+from octree_client.application import dark_palette
 from octree_client.canvas import MouseEvent, open_canvas
 from octree_client.keys import all_bindings
 from octree_client.navigation import PAN_SHARE, STEP_FACTOR, Navigation, finest_scale, inside
@@ -43,8 +44,8 @@ log = logging.getLogger("octree.window")
 #: Window at first, in logical pixels.
 DEFAULT_SIZE = (1280, 860)
 
-#: Below this the list of keys would be cut off.
-_SMALLEST_SIZE = (740, 500)
+#: Below this the list of keys or the status line would be cut off.
+_SMALLEST_SIZE = (820, 500)
 
 #: Words and figures are brought up to date at most so often: nobody reads faster. Milliseconds.
 _REFRESH_MS = 66
@@ -105,6 +106,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self._figures_at = 0.0
         what = opening.name if isinstance(opening, Image) else opening.what
         self.setWindowTitle(f"{what} – octree-view")
+        self.setPalette(dark_palette())
         self.setStyleSheet(STYLE)
         self._lay_out(what)
         self._add_keys()

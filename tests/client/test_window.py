@@ -70,6 +70,15 @@ def session(folder: Path) -> Iterator[octree_client.Session]:
         yield session
 
 
+@pytest.fixture(scope="session")
+def qapp(display: str) -> Any:
+    """Ours instead of the one of pytest-qt."""
+    from octree_client.application import qt_application
+
+    assert display
+    return qt_application()
+
+
 @pytest.fixture
 def make_window(display: str, qtbot: Any) -> Iterator[Callable[..., Any]]:
     """Opens windows, waits until their image is there, closes them."""
@@ -172,6 +181,14 @@ def grab(window: Any, name: str) -> np.ndarray:
         return np.asarray(picture.convert("RGB"))
 
 
+def assert_nothing_is_cut_off(window: Any, qtbot: Any) -> None:
+    """Every field of the status line has the room that its text needs."""
+    bar = window.status_bar
+    fields = (bar.position, bar.value, bar.loading, bar.level, bar.connection, bar.zoom)
+    qtbot.waitUntil(lambda: all(f.width() >= f.sizeHint().width() for f in fields if f.text()), timeout=5000)
+    assert all(bar.rect().contains(f.geometry()) for f in fields if f.text())
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 
@@ -238,6 +255,7 @@ def test_the_list_of_keys_is_complete(window: Any, qtbot: Any) -> None:
         assert callable(getattr(window, binding.action))
         assert len(window.shortcuts[binding.action]) == len(binding.keys)
         assert binding.shown in terminal_table()
+    assert_nothing_is_cut_off(window, qtbot)
     assert all(gesture in text and effect in text for gesture, effect in GESTURES)
     assert text == rich_table()
     room, card = window.centralWidget().rect(), window.key_card.geometry()
@@ -436,6 +454,9 @@ def test_what_failed_is_told_with_its_reason_and_read_again(
     assert "1 chunk could not be read" in window.panel.failures_title.text()
     assert "truncated" in window.panel.failures_text.text()
     assert "broken.zarr" in window.panel.failures.toolTip()
+    text = window.panel.failures_text
+    qtbot.waitUntil(lambda: text.height() >= text.heightForWidth(text.width()), timeout=5000)  # nothing is cut off
+    assert_nothing_is_cut_off(window, qtbot)
     grab(window, "failed")
     chunk = folder / "broken.zarr" / "0" / "c" / "1" / "1"
     broken = chunk.read_bytes()
