@@ -50,6 +50,18 @@ def shm() -> Iterator[Path]:
 @pytest.fixture
 def start_daemon(folder: Path, shm: Path) -> Iterator[Callable[..., Daemon]]:
     """Starts daemons with a small arena in a folder of their own; they end with the test."""
+    yield from _starter(folder, shm)
+
+
+@pytest.fixture(scope="module")
+def start_module_daemon(module_folder: Path) -> Iterator[Callable[..., Daemon]]:
+    """The same for a whole module."""
+    place = Path(tempfile.mkdtemp(prefix="octest-", dir="/dev/shm"))
+    yield from _starter(module_folder, place)
+    shutil.rmtree(place)
+
+
+def _starter(folder: Path, shm: Path) -> Iterator[Callable[..., Daemon]]:
     daemons: list[Daemon] = []
 
     def start(config: dict[str, Any], address: str | None = None, name: str = "d") -> Daemon:

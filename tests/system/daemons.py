@@ -192,12 +192,16 @@ class Daemon:
 
 
 class Peer:
-    """A client that says what it is told, and remembers everything that it hears. Beats its heart while it listens."""
+    """A client that says what it is told, and remembers everything that it hears. Beats its heart while it listens.
 
-    def __init__(self, address: str, hello: bool = True) -> None:
+    `room` is for how many messages there is room on its side until it reads them.
+    """
+
+    def __init__(self, address: str, hello: bool = True, name: str = "peer", room: int = 1000) -> None:
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.RCVHWM, room)
         self.socket.connect(address)
         self.heard: list[DaemonMessage] = []
         self.ready: dict[ChunkKey, Any] = {}
@@ -207,7 +211,7 @@ class Peer:
         self._beat = 0.0
         self.welcome: Welcome | None = None
         if hello:
-            self.say(Hello(PROTOCOL_VERSION, "peer", os.getpid()))
+            self.say(Hello(PROTOCOL_VERSION, name, os.getpid()))
             self.welcome = self.hear(Welcome)
 
     def say(self, message: ClientMessage) -> None:

@@ -139,7 +139,7 @@ def test_a_worker_that_is_stopped_is_ended_after_the_load_timeout(start_daemon: 
         assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def test_the_fork_servers_death_costs_no_chunk(daemon: Daemon, image: Obedience, peer: Peer) -> None:
+def test_the_fork_servers_death_costs_no_chunk(daemon: Daemon, peer: Peer) -> None:
     keys = block(peer)
     (server,) = [p for p in psutil.Process(daemon.pid).children() if "forkserver" in " ".join(p.cmdline())]
     server.kill()
@@ -336,8 +336,12 @@ def test_killing_the_whole_group_leaves_a_segment_that_the_next_start_removes(
 
 def test_an_embedded_daemon_ends_when_its_viewer_is_killed(folder: Path) -> None:
     np.save(folder / "a.npy", np.zeros((10, 10)))
-    script = "import octree_client, sys; s = octree_client.open(sys.argv[1], settings={'memory': " \
-        "{'arena_bytes': '16MiB'}}); print(s.daemon_pid, s.connection.arena.path, flush=True); sys.stdin.read()"  # fmt: skip
+    script = """if True:
+        import octree_client, sys
+        session = octree_client.open(sys.argv[1], settings={"memory": {"arena_bytes": "16MiB"}})
+        print(session.daemon_pid, session.connection.arena.path, flush=True)
+        sys.stdin.read()
+    """
     with subprocess.Popen(
         [sys.executable, "-c", script, str(folder / "a.npy")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as owner:
