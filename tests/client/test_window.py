@@ -50,7 +50,7 @@ EFFECTS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pyramids: one flat, one with axes that are not displayed, one of which a chunk is truncated."""
+    """Pyramids: one flat, one with axes that are not displayed, one of which a chunk is truncated; and colours."""
     folder = tmp_path_factory.mktemp("window")
     y, x = np.mgrid[:1024, :1280]
     rings = (20000 + 15000 * np.sin(np.hypot(y - 500, x - 600) / 15) + 5 * y + 3 * x).astype("u2")
@@ -60,12 +60,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_pyramid(folder / "broken.zarr", rings[:400, :400], scale=0.5, chunk=128, levels=1)
     chunk = folder / "broken.zarr" / "0" / "c" / "1" / "1"
     chunk.write_bytes(chunk.read_bytes()[:40])
+    np.save(folder / "colour.npy", np.stack([rings >> 8, y // 4, x // 5], axis=-1).astype("u1"))
     return folder
 
 
 @pytest.fixture(scope="module")
 def session(folder: Path) -> Iterator[octree_client.Session]:
     sources = {name: str(folder / f"{name}.zarr") for name in ("rings", "stack", "broken")}
+    sources["colour"] = str(folder / "colour.npy")
     with octree_client.open(datasets=sources, settings={"memory": {"arena_bytes": "64MiB"}}) as session:
         yield session
 
@@ -503,6 +505,20 @@ def test_a_screenshot_is_what_the_viewer_renders(
     assert os.listdir(tmp_path) == ["shot.png"]
 
 
+def test_colours_have_no_colour_map(make_window: Callable[..., Any], session: octree_client.Session) -> None:
+    window = make_window(session.dataset("colour"))
+    assert not window.panel.colormap.isVisible()
+    assert not window.panel.auto.isVisible()
+    assert (window.panel.low.text(), window.panel.high.text()) == ("0", "255")
+    assert window.panel.facts["Type"].text() == "uint8, colour"
+    window.auto_contrast()
+    send_mouse(window, "move", (350, 300))
+    window.refresh()
+    assert window.status_bar.value.text().count(",") == 2
+    picture = grab(window, "colours")[200:400, 200:400].astype(int)
+    assert np.abs(picture[..., 0] - picture[..., 2]).max() > 30
+
+
 # --- life -----------------------------------------------------------------------------------------------------------
 
 
@@ -532,6 +548,34 @@ def test_a_killed_daemon_is_told_and_the_picture_stays(
         assert window.status_bar.connection.text().endswith("connected")
         assert window.viewer.status().failed == 0
         window.close()
+
+
+def test_the_window_waits_for_nobody(window: Any, session: octree_client.Session, qtbot: Any) -> None:
+    """With a daemon that stands still, the picture still follows the hand, and the words say what is to come."""
+    pid = session.daemon_pid
+    assert pid is not None
+    window.toggle_overlay()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        window.viewer.set_view((250.0, 300.0), 0.5)
+        frames = window.canvas.frames
+        send_mouse(window, "press", (300, 200), held=True)
+        for step in range(1, 20):
+            began = time.perf_counter()
+            send_mouse(window, "move", (300 + 5 * step, 200 - 3 * step), held=True)
+            assert time.perf_counter() - began < 0.25
+        send_mouse(window, "release", (395, 143))
+        qtbot.waitUntil(lambda: window.canvas.frames > frames, timeout=5000)
+        window.refresh()
+        assert not window.viewer.is_final()
+        assert "loading " in window.status_bar.loading.text()
+        assert "→ 0" in window.status_bar.level.text()
+        grab(window, "loading")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    settle(window, qtbot)
+    assert window.status_bar.loading.text().endswith("final")
+    assert window.viewer.camera.center == pytest.approx((250.0 + 57 * 0.5, 300.0 - 95 * 0.5))
 
 
 def test_the_window_is_there_before_the_image(

@@ -141,7 +141,7 @@ void main() {
 #if OVERLAY
     float difference = v_state.z;
     float depth = min(abs(difference), 4.0);
-    vec4 tint = difference > 0.5 ? vec4(1.0, 0.62 - 0.14 * depth, 0.0, 0.22 + 0.06 * depth)
+    vec4 tint = difference > 0.5 ? vec4(1.0, 0.66 - 0.07 * depth, 0.0, 0.22 + 0.06 * depth)
               : difference < -0.5 ? vec4(0.1, 0.5, 1.0, 0.25)
               : vec4(0.2, 0.8, 0.3, 0.08);
     if (status == MISSING) tint = vec4(0.6, 0.4, 0.9, 0.35);
