@@ -53,7 +53,9 @@ _ROUNDS = 0.5
 
 #: Entries in one announcement: the longest (8 axes) stay well below the limit of a frame.
 _ANNOUNCED_AT_ONCE = 4096
-_FAILED_AT_ONCE = 256
+
+#: A failure with its reason takes the room of so many.
+_ANNOUNCED_PER_FAILURE = 16
 
 
 class AddressInUse(OctreeError):
@@ -318,14 +320,15 @@ class Server:
 
     def _announce(self, client: Client, announce: Announce) -> None:
         client.announced += len(announce.ready)
-        if len(announce.ready) <= _ANNOUNCED_AT_ONCE and len(announce.failed) <= _FAILED_AT_ONCE:
+        longest = max(len(announce.ready), len(announce.missing), _ANNOUNCED_PER_FAILURE * len(announce.failed))
+        if longest <= _ANNOUNCED_AT_ONCE:
             self._send(client, announce)
             return
-        for first in range(0, len(announce.ready), _ANNOUNCED_AT_ONCE):
-            self._send(client, Announce(ready=announce.ready[first : first + _ANNOUNCED_AT_ONCE]))
-        for first in range(0, len(announce.failed), _FAILED_AT_ONCE):
-            self._send(client, Announce(failed=announce.failed[first : first + _FAILED_AT_ONCE]))
-        self._send(client, Announce(missing=announce.missing, load_times=announce.load_times))
+        for first in range(0, longest, _ANNOUNCED_AT_ONCE):
+            part = slice(first, first + _ANNOUNCED_AT_ONCE)
+            few = slice(first // _ANNOUNCED_PER_FAILURE, (first + _ANNOUNCED_AT_ONCE) // _ANNOUNCED_PER_FAILURE)
+            self._send(client, Announce(announce.ready[part], announce.missing[part], announce.failed[few]))
+        self._send(client, Announce(load_times=announce.load_times))
 
     def _send(self, client: Client, message: DaemonMessage) -> bool:
         try:

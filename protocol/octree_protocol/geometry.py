@@ -112,7 +112,7 @@ class Dataset(msgspec.Struct, frozen=True):
     rgb: bool = False
     fill_value: float = 0.0
     kind: str = "intensity"
-    channels: tuple[Channel, ...] = ()
+    channels: Annotated[tuple[Channel, ...], msgspec.Meta(max_length=limits.CHANNELS)] = ()
 
     def key(self, level: int, index: tuple[int, ...]) -> ChunkKey:
         """The name of a chunk of this dataset."""

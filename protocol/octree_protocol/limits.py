@@ -18,6 +18,9 @@ ANNOUNCED = FRAME_BYTES // 32
 #: Axes of a dataset. OME-Zarr has at most five; samples of an RGB image are one more.
 AXES = 8
 
+#: Channels of a dataset that are described; imaging mass cytometry has some hundred.
+CHANNELS = 1024
+
 #: Levels of a dataset: enough to halve 2**63 voxels to one.
 LEVELS = 64
 

@@ -4,7 +4,7 @@ Each message stands here twice: with every field set to something that is not it
 have (``-least``).
 """
 
-from octree_protocol.geometry import Axis, Dataset, Level
+from octree_protocol.geometry import Axis, Channel, Dataset, Level
 from octree_protocol.keys import ChunkKey, Tier
 from octree_protocol.messages import (
     Announce,
@@ -45,6 +45,8 @@ _DATASET = Dataset(
     ),
     rgb=False,
     fill_value=7.5,
+    kind="labels",
+    channels=(Channel("nuclei", "#00ff88", (100.0, 4000.5)),),
 )
 
 FROM_CLIENT: dict[str, ClientMessage] = {
