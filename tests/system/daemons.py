@@ -24,6 +24,7 @@ from octree_protocol.geometry import Dataset
 from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import (
     Announce,
+    Bye,
     ClientMessage,
     DaemonMessage,
     Describe,
@@ -200,7 +201,7 @@ class Peer:
     def __init__(self, address: str, hello: bool = True, name: str = "peer", room: int = 1000) -> None:
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.LINGER, 200)
         self.socket.setsockopt(zmq.RCVHWM, room)
         self.socket.connect(address)
         self.heard: list[DaemonMessage] = []
@@ -275,6 +276,9 @@ class Peer:
         return all(key in self.ready or key in self.missing or key in self.failed for key in keys)
 
     def close(self) -> None:
+        if self.welcome is not None:
+            with contextlib.suppress(zmq.Again):
+                self.socket.send(codec.encode(Bye()), zmq.NOBLOCK)
         self.socket.close()
         self._context.term()
 
