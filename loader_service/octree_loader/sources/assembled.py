@@ -12,7 +12,7 @@ import numpy as np
 from octree_loader.sources.base import Piece, SourceError, StoredLevel
 from octree_loader.sources.placement import Numbers, axis_named, default_axes, is_rgb, place_levels
 from octree_protocol import limits
-from octree_protocol.geometry import Axis
+from octree_protocol.geometry import Axis, Channel
 
 
 class LevelArray(Protocol):
@@ -33,13 +33,16 @@ class LevelArray(Protocol):
 class Placing:
     """What is known of where arrays lie; None is not known.
 
-    `scales` and `translations` have one entry a level, or one for level 0 alone.
+    `scales` and `translations` have one entry a level, or one for level 0 alone. `kind` and `channels` are those of
+    `geometry.Dataset`.
     """
 
     axes: tuple[Axis, ...] | None = None
     scales: tuple[Numbers | None, ...] = ()
     translations: tuple[Numbers | None, ...] = ()
     rgb: bool | None = None
+    kind: str | None = None
+    channels: tuple[Channel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class AssembledSource:
     fill_value: float
     levels: tuple[StoredLevel, ...]
     arrays: tuple[LevelArray, ...] = field(repr=False)
+    kind: str = "intensity"
+    channels: tuple[Channel, ...] = ()
 
     def read(self, level: int, pieces: Sequence[Piece]) -> list[bool]:
         """See `base.Source.read`."""
@@ -118,7 +123,15 @@ def assemble(where: str, arrays: Sequence[LevelArray], known: Placing, options: 
             for array, (scale, translation) in zip(arrays, placed, strict=True)
         ),
         tuple(arrays),
+        options.kind or known.kind or "intensity",
+        _channels(axes, first.shape, options.channels or known.channels),
     )
+
+
+def _channels(axes: tuple[Axis, ...], shape: tuple[int, ...], said: tuple[Channel, ...]) -> tuple[Channel, ...]:
+    """What is said of the channels, if it is one entry for each: what describes others would mislead."""
+    counts = [size for axis, size in zip(axes, shape, strict=True) if axis.kind == "channel"]
+    return said if len(counts) == 1 and counts[0] == len(said) <= limits.CHANNELS else ()
 
 
 def _axes_and_rgb(where: str, first: LevelArray, known: Placing, options: Placing) -> tuple[tuple[Axis, ...], bool]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from octree_loader.sources.base import Piece, Source, StoredLevel
-from octree_protocol.geometry import Axis
+from octree_protocol.geometry import Axis, Channel
 
 
 class DelayedSource:
@@ -25,6 +25,8 @@ class DelayedSource:
         self.rgb: bool = source.rgb
         self.fill_value: float = source.fill_value
         self.levels: tuple[StoredLevel, ...] = source.levels
+        self.kind: str = getattr(source, "kind", "intensity")
+        self.channels: tuple[Channel, ...] = getattr(source, "channels", ())
         self._source = source
         self._seconds = seconds
         self._sleep = sleep
