@@ -32,7 +32,7 @@ lint: setup ## style, types, import contracts
 
 test: lint ## lint, then all tests but the long ones
 	$(STEP) 'pytest'
-	@$(PYTHON) -m pytest -q -m 'not soak'
+	@$(PYTHON) -m pytest -q
 
 bench: setup ## the figures of tests/bench, as JSON and a table
 	$(STEP) 'bench'
