@@ -19,6 +19,7 @@ import stat
 import struct
 import tempfile
 import threading
+import time
 from types import TracebackType
 
 import numpy as np
@@ -37,6 +38,11 @@ SHARED_MEMORY = "/dev/shm"
 
 # How much is populated at a time: meanwhile no other thread of the process can map or unmap memory.
 _POPULATE_BYTES = 256 << 10
+
+# Rest between two of them: at least so many seconds, and so many times what the last one took. A busy machine makes it
+# take longer, and so rest longer.
+_POPULATE_REST = 0.001
+_POPULATE_RESTS = 4.0
 # asm-generic/mman-common.h
 _MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 22, 23
 
@@ -347,14 +353,16 @@ class _Populate:
         self._thread.join()
 
     def _run(self) -> None:
-        with contextlib.suppress(OSError):
-            # On Linux this is the priority of this thread alone, setpriority(2).
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
+        # Never at a low priority: a thread that lost the processor while it holds the interpreter or the map of the
+        # process would keep everybody else waiting (measured: answers late by 0.3 s). It rests instead.
         madvise = ctypes.CDLL(None).madvise
         madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
         for start in range(0, self._nbytes, _POPULATE_BYTES):
             piece = min(_POPULATE_BYTES, self._nbytes - start)
-            if self._stop.is_set() or madvise(self._address + start, piece, self._advice):
+            began = time.monotonic()
+            if madvise(self._address + start, piece, self._advice):
+                return
+            if self._stop.wait(max(_POPULATE_REST, _POPULATE_RESTS * (time.monotonic() - began))):
                 return
 
 
