@@ -190,7 +190,7 @@ def test_four_clients_at_once_get_numpys_result(daemon: Daemon, voxels: np.ndarr
         with octree_client.connect(daemon.address) as mine:
             for name in ("cut", "grouped"):
                 level = mine.dataset(name).levels[0]
-                for start in range(0, 300, 90):
+                for start in range(0, 300, 150):
                     box = (slice(None), slice(start, None), slice(number * 100, None))
                     same = np.array_equal(level[box], voxels[box])
                     wrong.extend([] if same else [f"client {number}, {name}, from {start}"])

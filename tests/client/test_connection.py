@@ -1,0 +1,206 @@
+"""The client's end of the wire, against a daemon that the test plays by hand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from octree_client.connection import Connection, ConnectionFailed, ConnectionState, Inbox, Lost, Reopened
+from octree_protocol import PROTOCOL_VERSION, codec
+from octree_protocol.keys import ChunkKey
+from octree_protocol.messages import (
+    AskStatus,
+    Bye,
+    ClientMessage,
+    DaemonMessage,
+    Describe,
+    Farewell,
+    Hello,
+    Refused,
+    Want,
+    Wanted,
+    Welcome,
+)
+
+KEY = ChunkKey(0, 0, (1, 2))
+
+
+class Daemon:
+    """The other end: hears and says what the test wants."""
+
+    def __init__(self, address: str) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.bind(address)
+        self._client = b""
+
+    def hear(self, kind: type, timeout: float = 10.0) -> ClientMessage:
+        """The next message of a kind; others are passed over."""
+        while self._socket.poll(int(timeout * 1e3)):
+            self._client, frame = self._socket.recv_multipart()
+            message = codec.decode_from_client(frame)
+            if isinstance(message, kind):
+                return message
+        raise AssertionError(f"no {kind.__name__} within {timeout:g} s")
+
+    def say(self, message: DaemonMessage) -> None:
+        self._socket.send_multipart([self._client, codec.encode(message)])
+
+    def welcome(self, instance: str = "one") -> None:
+        self.say(Welcome(PROTOCOL_VERSION, instance, ("a", "b")))
+
+    def close(self) -> None:
+        self._socket.close()
+        self._context.term()
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    return f"ipc://{tmp_path}/d.sock"
+
+
+@pytest.fixture
+def daemon(address: str) -> Iterator[Daemon]:
+    daemon = Daemon(address)
+    yield daemon
+    daemon.close()
+
+
+@pytest.fixture
+def connection(address: str) -> Iterator[Connection]:
+    connection = Connection(address, "me")
+    yield connection
+    connection.close()
+
+
+def opened(daemon: Daemon, connection: Connection) -> Connection:
+    hello = daemon.hear(Hello)
+    assert isinstance(hello, Hello)
+    assert (hello.version, hello.name) == (PROTOCOL_VERSION, "me")
+    daemon.welcome()
+    connection.wait_until_open(5.0)
+    return connection
+
+
+class View:
+    """A view whose events can be waited for."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._news = threading.Event()
+        self.inbox: Inbox = connection.open_view(self._news.set)
+
+    def next(self, timeout: float = 10.0) -> list[object]:
+        assert self._news.wait(timeout)
+        self._news.clear()
+        return list(self.inbox.take())
+
+
+def test_it_says_hello_and_knows_what_the_welcome_told(daemon: Daemon, connection: Connection) -> None:
+    opened(daemon, connection)
+    assert connection.datasets == ("a", "b")
+    assert connection.problem == ""
+
+
+def test_the_last_working_set_is_said_and_sequences_rise(daemon: Daemon, connection: Connection) -> None:
+    view = View(opened(daemon, connection))
+    connection.want(view.inbox, [Wanted(KEY)])
+    first = daemon.hear(Want)
+    connection.close_view(view.inbox)
+    last = daemon.hear(Want)
+    assert isinstance(first, Want)
+    assert isinstance(last, Want)
+    assert [entry.key for entry in first.entries] == [KEY]
+    assert last.entries == ()
+    assert last.view == first.view
+    assert last.sequence > first.sequence
+
+
+def test_a_second_welcome_of_the_same_greeting_changes_nothing(daemon: Daemon, connection: Connection) -> None:
+    """The daemon was slow, so hello was said twice. Starting over would wait for what was announced already."""
+    view = View(connection)
+    daemon.hear(Hello)
+    daemon.hear(Hello)
+    daemon.welcome()
+    connection.wait_until_open(5.0)
+    assert [type(event) for event in view.next()] == [Reopened]
+    daemon.welcome()
+    daemon.say(Farewell("the end"))
+    assert [type(event) for event in view.next()] == [Lost]
+
+
+def test_it_starts_over_with_a_daemon_that_forgot_it(daemon: Daemon, connection: Connection) -> None:
+    view = View(connection)
+    opened(daemon, connection)
+    view.next()
+    daemon.say(Refused("no-session", "who are you?"))
+    daemon.hear(Hello)
+    daemon.welcome()
+    assert [type(event) for event in view.next()] == [Reopened]
+
+
+def test_a_farewell_is_a_loss_with_its_reason_and_hello_is_said_again(daemon: Daemon, connection: Connection) -> None:
+    view = View(connection)
+    opened(daemon, connection)
+    view.next()
+    daemon.say(Farewell("SIGTERM"))
+    (lost,) = view.next()
+    assert lost == Lost("the daemon has ended (SIGTERM)")
+    assert connection.state is ConnectionState.LOST
+    daemon.hear(Hello)
+    daemon.welcome("two")
+    assert [type(event) for event in view.next()] == [Reopened]
+    assert connection.state is ConnectionState.OPEN
+
+
+def test_silence_is_a_loss(daemon: Daemon, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("octree_protocol.limits.HEARTBEAT_TIMEOUT", 0.3)
+    view = View(connection)
+    opened(daemon, connection)
+    view.next()
+    (lost,) = view.next()
+    assert isinstance(lost, Lost)
+    assert "silent" in lost.reason
+
+
+def test_another_version_is_final(daemon: Daemon, connection: Connection) -> None:
+    daemon.hear(Hello)
+    daemon.say(Refused("version", "upgrade the client"))
+    with pytest.raises(ConnectionFailed, match="upgrade the client"):
+        connection.wait_until_open(5.0)
+    assert connection.state is ConnectionState.REFUSED
+
+
+def test_questions_are_answered_with_the_daemons_reason_or_not_at_all(daemon: Daemon, connection: Connection) -> None:
+    opened(daemon, connection)
+    failures: list[str] = []
+
+    def ask() -> None:
+        try:
+            connection.describe("a")
+        except Exception as error:
+            failures.append(str(error))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    question = daemon.hear(Describe)
+    assert isinstance(question, Describe)
+    daemon.say(Refused("unreadable", "it is full of bees", question.about))
+    asking.join(5.0)
+    assert failures == ["it is full of bees"]
+    with pytest.raises(ConnectionFailed, match="no answer within"):
+        connection.status(timeout=0.05)
+    daemon.hear(AskStatus)
+
+
+def test_it_says_goodbye(daemon: Daemon, address: str) -> None:
+    connection = Connection(address, "me")
+    opened(daemon, connection)
+    connection.close()
+    daemon.hear(Bye)
+    assert connection.state is ConnectionState.CLOSED
+    connection.close()
