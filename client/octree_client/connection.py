@@ -316,14 +316,16 @@ class Connection:
                 self._greet()
                 return
             with self._lock:
-                wants, self._wants = self._wants, {}
+                wants: dict[int, Sequence[Wanted]] = {}
+                if not self._redescribing:  # until then the daemon does not know what is wanted of it
+                    wants, self._wants = self._wants, wants
                 questions = [p for p in self._questions.values() if not p.done.is_set()]
             for view, entries in wants.items():
                 sequence = self._sequences[view] = self._sequences.get(view, 0) + 1
                 if not self._say(Want(view, sequence, tuple(entries))):
                     with self._lock:  # it goes out with the next beat, unless a newer one has come
                         self._wants.setdefault(view, entries)
-                elif view not in self._inboxes:
+                elif not entries and view not in self._inboxes:
                     del self._sequences[view]  # numbers of views are never used again
             for pending in questions:
                 if pending.message is not None and self._say(pending.message):
