@@ -15,6 +15,7 @@ import numpy as np
 from octree_loader.planning import DatasetPlan, plan_dataset
 from octree_loader.sources import open_source
 from octree_loader.sources.base import SourceSpec
+from octree_loader.sources.locations import shown_location
 from octree_protocol.errors import OctreeError
 
 #: Told what opening came to: the plan, or the reason why there is none.
@@ -80,7 +81,7 @@ class Catalog:
         except OctreeError as error:
             reason = str(error)
         except Exception as error:  # a source is other people's code
-            reason = f"{entry.spec.location} does not open: {type(error).__name__}: {error}"
+            reason = f"{shown_location(entry.spec.location)} does not open: {type(error).__name__}: {error}"
         self._call(lambda: self._opened(entry, plan, reason))
 
     def _opened(self, entry: Entry, plan: DatasetPlan | None, reason: str) -> None:

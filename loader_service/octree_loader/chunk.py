@@ -27,6 +27,7 @@ class Chunk:
 
     __slots__ = (
         "announcement",
+        "apart",
         "errors",
         "generation",
         "key",
@@ -48,6 +49,8 @@ class Chunk:
         self.generation = 0
         self.errors = 0
         self.reason = ""
+        #: Not to be read together with others any more: one of them failed.
+        self.apart = False
         self.announcement: Ready | None = None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from octree_loader.actions import Load
 from octree_loader.orders import Outcome
+from octree_loader.sources.locations import shown_location
 from octree_protocol.errors import OctreeError
 from octree_protocol.messages import ArenaStatus, ClientStatus, DatasetStatus, PoolStatus, Status
 
@@ -74,7 +75,7 @@ def describe_status(server: Server, pools: Pools, about: int) -> Status:
         counts = (known.chunks, known.nbytes, known.missing, known.failed) if known else (0, 0, 0, 0)
         rates = known.rate.per_second(now) if known else (0.0, 0.0)
         load_ms = known.profile.wall * 1e3 if known else 0.0
-        datasets.append(DatasetStatus(name, entry.spec.location, entry.state, load_ms, *counts, *rates))
+        datasets.append(DatasetStatus(name, shown_location(entry.spec.location), entry.state, load_ms, *counts, *rates))
     return Status(
         version=version("octree-serve"),
         pid=server.pid,

@@ -24,17 +24,22 @@ Index = tuple[int, ...]
 #: nothing if the view does not go there.
 DEEP_CHUNK_BYTES = limits.CHUNK_BYTES // 4
 
+#: Blocks of chunks in one shard have at most so many along an axis: a window on the screen lies in few of them.
+GATHERED_EDGE = 16
+
 
 @dataclass(frozen=True, slots=True)
 class LevelPlan:
     """One level: how it is cut, and how chunks lie in blocks.
 
     `block_shape` is in chunks along each axis; all 1 where nothing is gained by reading chunks together. Chunks of one
-    block lie in one storage chunk along every axis where `block_shape` is above 1.
+    block lie in one storage chunk along every axis where `block_shape` is above 1. `gathers`: they only lie in one
+    shard of a distant store, so that reading together what is wanted saves requests, and the others are left alone.
     """
 
     level: Level
     block_shape: Index
+    gathers: bool = False
 
     @property
     def shares(self) -> bool:
@@ -160,7 +165,18 @@ def _plan_level(stored: StoredLevel, itemsize: int, rgb: bool, tile_size: int) -
             edges[axis], block[axis] = _cut_deep(stored.shape[axis], stored.storage_chunk[axis], room)
             payload *= edges[axis]
     level = Level(stored.shape, tuple(edges), tuple(stored.scale), tuple(stored.translation))
-    return LevelPlan(level, tuple(block))
+    gathered = _gather(stored, edges, shown) if stored.gathers and max(block) == 1 else None
+    return LevelPlan(level, tuple(block)) if gathered is None else LevelPlan(level, gathered, gathers=True)
+
+
+def _gather(stored: StoredLevel, edges: Sequence[int], shown: Sequence[int]) -> Index | None:
+    """Chunks that lie in one shard, along the axes that are shown; None if a shard does not hold several."""
+    block = [1] * len(edges)
+    for axis in shown:
+        shard = stored.shard[axis] if stored.shard is not None else 1
+        if shard > edges[axis] and shard % edges[axis] == 0:
+            block[axis] = largest_divisor(shard // edges[axis], GATHERED_EDGE)
+    return tuple(block) if max(block) > 1 else None
 
 
 def _cut_shown(size: int, chunk: int, tile: int, random_access: bool) -> tuple[int, int]:

@@ -35,6 +35,9 @@ _DEATHS_BEFORE_QUARANTINE = 5
 #: Waits before a read that failed for a passing reason is tried again. Seconds.
 _RETRY_AFTER = (0.25, 1.0)
 
+#: Chunks of a shard that are read together at most: more would keep one worker busy and the others idle.
+_GATHERED_MOST = 48
+
 #: Chunks that one storage chunk may be cut into and still be filled all at once.
 _SIBLINGS_MOST = 64
 
@@ -320,10 +323,15 @@ class Scheduler:
         done = self._finish(task, now)
         if done is None:
             return
+        # Of several that were only read together, one may be to blame: each is tried by itself.
+        gathered = len(done.chunks) > 1 and self.datasets[done.dataset].plan.levels[done.load.level].gathers
         for chunk in done.chunks:
             self.arena.discard(chunk.slot)
             chunk.slot = -1
-            if transient and chunk.errors < len(_RETRY_AFTER):
+            if gathered and (not transient or chunk.errors >= len(_RETRY_AFTER)):
+                chunk.apart = True
+                self._wait_again(chunk, now)
+            elif transient and chunk.errors < len(_RETRY_AFTER):
                 chunk.not_before = now + _RETRY_AFTER[chunk.errors]
                 chunk.errors += 1
                 self._wait_again(chunk, now)
@@ -462,6 +470,8 @@ class Scheduler:
         """
         key = chunk.key
         plan = dataset.plan.levels[key.level]
+        if plan.gathers:
+            return [] if chunk.apart else self._gathered(chunk, dataset, now)
         if not plan.shares or math.prod(plan.block_shape) > _SIBLINGS_MOST:
             return []
         usage = self.arena.usage()
@@ -480,6 +490,20 @@ class Scheduler:
         # Those that are wanted get their slots first, should the arena run out.
         found.sort(key=lambda other: not other.views)
         return found
+
+    def _gathered(self, chunk: Chunk, dataset: _Dataset, now: float) -> list[Chunk]:
+        """The chunks that wait and lie in the same shard, the nearest first."""
+        key = chunk.key
+        plan = dataset.plan.levels[key.level]
+        found = []
+        for index in plan.chunks_of_block(plan.block(key.index)):
+            other = self.chunks.get(ChunkKey(key.dataset, key.level, index))
+            if other is None or other is chunk or other.apart:
+                continue
+            if other.state is _WAITING and other.not_before <= now:
+                found.append(other)
+        found.sort(key=lambda other: sum((a - b) ** 2 for a, b in zip(key.index, other.key.index, strict=True)))
+        return found[: _GATHERED_MOST - 1]
 
     # --- answers -----------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from octree_loader.orders import (
 from octree_loader.profile import WAITING_DEPTH
 from octree_loader.sources import open_source
 from octree_loader.sources.base import Piece, Source, SourceError, SourceSpec
+from octree_loader.sources.locations import shown_location
 from octree_protocol.geometry import Dataset
 from octree_protocol.slots import BEGUN, DONE, SLOT_HEADER_BYTES, write_progress
 
@@ -156,7 +157,8 @@ class Loader:
                 order = self._specs[dataset]
                 source = open_source(SourceSpec(order.dataset.name, order.location, json.loads(order.options)))
                 if source.dtype.newbyteorder("=") != np.dtype(order.dataset.dtype).newbyteorder("="):
-                    raise SourceError(f"{order.location} has changed its dtype to {source.dtype}; restart the daemon")
+                    where = shown_location(order.location)
+                    raise SourceError(f"{where} has changed its dtype to {source.dtype}; restart the daemon")
                 known = self._sources[dataset] = (source, order.dataset, np.dtype(order.dataset.dtype))
             return known
 

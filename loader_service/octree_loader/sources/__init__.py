@@ -7,6 +7,7 @@ without them. Knows nothing of slots, pools or clients.
 from __future__ import annotations
 
 from octree_loader.sources.base import Source, SourceError, SourceSpec
+from octree_loader.sources.locations import shown_location
 
 __all__ = ["open_source"]
 
@@ -34,5 +35,5 @@ def open_source(spec: SourceSpec) -> Source:
     except Exception as error:
         # A factory or a file of a stranger's may raise anything at all; a caller has one exception to expect.
         raise SourceError(
-            f"dataset {spec.name!r}: {spec.location} does not open: {type(error).__name__}: {error}"
+            f"dataset {spec.name!r}: {shown_location(spec.location)} does not open: {type(error).__name__}: {error}"
         ) from error

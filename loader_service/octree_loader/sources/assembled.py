@@ -119,7 +119,15 @@ def assemble(where: str, arrays: Sequence[LevelArray], known: Placing, options: 
         rgb,
         first.fill_value,
         tuple(
-            StoredLevel(array.shape, array.storage_chunk, scale, translation, array.shard, array.random_access)
+            StoredLevel(
+                array.shape,
+                array.storage_chunk,
+                scale,
+                translation,
+                array.shard,
+                array.random_access,
+                getattr(array, "gathers", False),
+            )
             for array, (scale, translation) in zip(arrays, placed, strict=True)
         ),
         tuple(arrays),

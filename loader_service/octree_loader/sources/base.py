@@ -43,7 +43,8 @@ class StoredLevel:
     `storage_chunk` is the smallest piece that the store can read by itself (the inner chunk of a shard); the
     whole shape where it is not chunked. `shard` is the piece that the store keeps in one file, if that is larger.
     `random_access` says that any box costs no more than its own bytes (memory, a mapped file): then nothing is gained
-    by reading what lies in one storage chunk together.
+    by reading what lies in one storage chunk together. `gathers` says that storage chunks of one shard are better read
+    together: a distant store asks the same time for one as for many.
     """
 
     shape: tuple[int, ...]
@@ -52,6 +53,7 @@ class StoredLevel:
     translation: tuple[float, ...]
     shard: tuple[int, ...] | None = None
     random_access: bool = False
+    gathers: bool = False
 
 
 #: First and one-past-last voxel along each axis.

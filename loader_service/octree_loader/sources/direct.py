@@ -7,7 +7,7 @@ through `tensor`. Knows nothing of files (`chunk_files`, `shards`) and of codecs
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from octree_loader.sources.codecs import Decoder
 from octree_loader.sources.zarr_metadata import ArrayMetadata
 
 Index = tuple[int, ...]
+
+#: Gives the encoded bytes of several chunks, with their indices, in any order.
+FetchMany = Callable[[Sequence[Index]], Iterator[tuple[Index, memoryview | None]]]
 
 #: What one thread keeps for decoding chunks that are cut: the next chunk needs the same, and fresh memory costs more
 #: than decoding into it. A larger one is given back.
@@ -46,6 +49,9 @@ class DirectArray:
         self.storage_chunk = metadata.chunk
         self.shard = metadata.shard
         self.random_access = False
+        #: Where to ask costs more than to read, several chunks are fetched with one call.
+        self._fetch_many: FetchMany | None = getattr(fetch, "many", None)
+        self.gathers = bool(getattr(fetch, "gathers", False))
         self.fill_value = float(metadata.fill.real)
         self._fill = metadata.fill
         self._fetch = fetch
@@ -73,7 +79,9 @@ class DirectArray:
 
     def _load(self, index: Index, out: NDArray[Any]) -> bool:
         """Decode a chunk into `out`, an array of exactly its bytes. False if it is not stored."""
-        encoded = self._fetch(index)
+        return self._decode_into(index, self._fetch(index), out)
+
+    def _decode_into(self, index: Index, encoded: memoryview | None, out: NDArray[Any]) -> bool:
         if encoded is None:
             return False
         try:
@@ -97,7 +105,8 @@ class DirectArray:
         stored = [False] * len(pieces)
         absent: list[tuple[Index, int]] = []
         scratch: NDArray[Any] | None = None
-        for index, numbers in wanted.items():
+        for index, encoded in self._fetched(list(wanted)):
+            numbers = wanted[index]
             # Where a piece is the whole chunk, it is decoded there, and the others copy it from there.
             whole = next((n for n in numbers if self._whole(pieces[n].box) == index), None)
             if whole is None:
@@ -105,7 +114,7 @@ class DirectArray:
                 target = scratch
             else:
                 target = pieces[whole].out
-            if not self._load(index, target):
+            if not self._decode_into(index, encoded, target):
                 absent.extend((index, number) for number in numbers)
                 continue
             origin = [i * edge for i, edge in zip(index, self.storage_chunk, strict=True)]
@@ -120,6 +129,12 @@ class DirectArray:
                 part = overlap_of(pieces[number].box, origin, self.storage_chunk)
                 pieces[number].out[part.in_box] = self._fill
         return stored
+
+    def _fetched(self, indices: list[Index]) -> Iterator[tuple[Index, memoryview | None]]:
+        """Chunks as they come; each is valid until the next."""
+        if self._fetch_many is not None:
+            return self._fetch_many(indices)
+        return ((index, self._fetch(index)) for index in indices)
 
     def _workspace(self) -> NDArray[Any]:
         """An array of one storage chunk, this thread's own."""

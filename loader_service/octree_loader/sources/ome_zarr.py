@@ -1,46 +1,54 @@
 """OME-Zarr pyramids: what the ``multiscales`` metadata say of levels and axes.
 
-Versions 0.4 (Zarr v2) and 0.5 (Zarr v3), and what older ones leave out. Specification:
-https://ngff.openmicroscopy.org/0.5/#multiscale-md. Knows nothing of how chunks are read.
+Versions 0.4 (Zarr v2) and 0.5 (Zarr v3), what older ones leave out, and of 0.6 the coordinate systems and sequences of
+scales and translations. Specification: https://ngff.openmicroscopy.org/0.5/#multiscale-md. What holds several images
+opens as its first one. Knows nothing of how chunks are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from octree_loader.sources.assembled import AssembledSource, Placing, assemble
 from octree_loader.sources.base import SourceError
+from octree_loader.sources.ome_layouts import attributes_of, channels_of, first_image, kind_of
 from octree_loader.sources.placement import Numbers, axis_named
-from octree_loader.sources.stores import Store, find_arrays, name_in
+from octree_loader.sources.stores import Store, check_node, find_arrays, name_in
+from octree_loader.sources.subtree import Subtree
 from octree_loader.sources.zarr_array import open_array, read_metadata
 from octree_protocol import limits
 from octree_protocol.geometry import Axis
 
+log = logging.getLogger("octree.sources")
+
 
 def open_zarr(store: Store, options: Placing) -> AssembledSource:
-    """Open what lies at the root of a store: a pyramid with OME metadata, or a single array."""
+    """Open what lies at the root of a store: a pyramid with OME metadata, a single array, or the first of several."""
     if read_metadata(store, "") is not None:
         array, metadata = open_array(store, "")
         names = None if metadata.names is None else tuple(axis_named(name) for name in metadata.names)
         return assemble(store.where, [array], Placing(names), options)
     multiscales = find_multiscales(store)
     if multiscales is None:
-        raise SourceError(_nothing_to_show(store))
+        first = first_image(store)
+        if first is None:
+            raise SourceError(_nothing_to_show(store))
+        below = Subtree(store, first)
+        multiscales = find_multiscales(below)
+        if multiscales is None:
+            raise SourceError(
+                f"{below.where}, the first image of {store.where}, has no OME-Zarr metadata: it is damaged"
+            )
+        log.info("%s holds several images: this is the first of them, %s", store.where, first)
+        store = below
     return open_multiscales(store, multiscales, options)
 
 
 def find_multiscales(store: Store) -> Any | None:
     """The ``multiscales`` metadata of a store's root, or None."""
-    document = store.document("", "zarr.json")
-    if document is not None:
-        attributes = document.get("attributes") if isinstance(document, Mapping) else None
-    else:
-        attributes = store.document("", ".zattrs")
-    if not isinstance(attributes, Mapping):
-        return None
-    ome = attributes.get("ome")
-    return (ome.get("multiscales") if isinstance(ome, Mapping) else None) or attributes.get("multiscales")
+    return attributes_of(store).get("multiscales") or None
 
 
 def open_multiscales(store: Store, multiscales: Any, options: Placing) -> AssembledSource:
@@ -50,7 +58,7 @@ def open_multiscales(store: Store, multiscales: Any, options: Placing) -> Assemb
         datasets = image["datasets"]
         if not 1 <= len(datasets) <= limits.LEVELS:
             raise SourceError(f"{store.where} has {len(datasets)} levels: a pyramid has 1 to {limits.LEVELS}")
-        axes = _axes(image.get("axes"))
+        axes = _axes(_axes_said(image))
         outer = image.get("coordinateTransformations") or []
         paths = [str(dataset["path"]) for dataset in datasets]
         placed = [_place(dataset.get("coordinateTransformations") or [], outer) for dataset in datasets]
@@ -59,14 +67,24 @@ def open_multiscales(store: Store, multiscales: Any, options: Placing) -> Assemb
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise SourceError(
             f"{store.where} has OME-Zarr metadata that cannot be understood ({type(error).__name__}: {error}): "
-            f"they are damaged, or of a version other than 0.4 and 0.5"
+            f"they are damaged, or of a version that is not known"
         ) from error
+    expect = getattr(store, "expect", None)
+    if expect is not None:  # a distant store: all at once
+        expect([check_node(store.where, path) for path in paths])
     arrays = [open_array(store, path)[0] for path in paths]
     scales = tuple(scale for scale, _, _ in placed)
     # A translation that belongs to all levels says where the image lies, not how levels lie to each other.
     explicit = any(own for _, _, own in placed)
     translations = tuple(translation for _, translation, _ in placed) if explicit else (placed[0][1],)
-    return assemble(store.where, arrays, Placing(axes, scales, translations), options)
+    known = Placing(axes, scales, translations, kind=kind_of(store), channels=channels_of(store))
+    return assemble(store.where, arrays, known, options)
+
+
+def _axes_said(image: Mapping[str, Any]) -> Any:
+    """The axes of an image; since 0.6 they belong to a coordinate system, the first of which is that of the pixels."""
+    axes, systems = image.get("axes"), image.get("coordinateSystems")
+    return systems[0]["axes"] if axes is None and systems else axes
 
 
 def _axes(value: Any) -> tuple[Axis, ...] | None:
@@ -93,7 +111,7 @@ def _place(inner: Any, outer: Any) -> tuple[Numbers | None, Numbers | None, bool
     translation: Numbers | None = None
     own = False
     for level, transformations in ((True, inner), (False, outer)):
-        for transformation in transformations:
+        for transformation in _in_sequence(transformations):
             kind = transformation["type"]
             if kind == "identity":
                 continue
@@ -110,6 +128,15 @@ def _place(inner: Any, outer: Any) -> tuple[Numbers | None, Numbers | None, bool
                     numbers if translation is None else tuple(a + b for a, b in zip(translation, numbers, strict=True))
                 )
     return scale, translation, own
+
+
+def _in_sequence(transformations: Any, depth: int = 4) -> Iterator[Any]:
+    """Transformations one by one; 0.6 may put them into a sequence."""
+    for transformation in transformations:
+        if transformation["type"] == "sequence" and depth:
+            yield from _in_sequence(transformation["transformations"], depth - 1)
+        else:
+            yield transformation
 
 
 def _nothing_to_show(store: Store) -> str:

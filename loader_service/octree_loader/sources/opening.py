@@ -12,6 +12,7 @@ from typing import Any
 
 from octree_loader.sources.assembled import Placing
 from octree_loader.sources.base import Source, SourceError
+from octree_loader.sources.locations import is_remote, shown_location
 from octree_loader.sources.placement import axis_named
 from octree_protocol import limits
 
@@ -76,6 +77,11 @@ def open_location(location: str, options: OwnOptions, others: Mapping[str, Any])
     """Open what lies at `location`. `others` are the keyword arguments of a factory. Raises `SourceError`."""
     if "\0" in location or not location:
         raise SourceError("the location of a dataset is a path, or module:factory")
+    if is_remote(location):
+        from octree_loader.sources.ome_zarr import open_zarr
+        from octree_loader.sources.remote_store import open_remote
+
+        return open_zarr(open_remote(location, others), options.placing)
     path = local_path(location)
     if _FACTORY.fullmatch(location) and not os.path.lexists(path):
         from octree_loader.sources.array_like import open_factory
@@ -126,5 +132,7 @@ def local_path(location: str) -> str:
             raise SourceError("the location of a dataset has a NUL in it")
         return os.path.abspath(path)
     if _URL.match(location):
-        raise SourceError(f"{location} is not on this machine: only local files can be opened, copy or mount it")
+        raise SourceError(
+            f"{shown_location(location)} cannot be opened: give a path, or a URL of http://, https://, s3:// or gs://"
+        )
     return os.path.abspath(os.path.expanduser(location))

@@ -25,7 +25,7 @@ INDICES_BYTES = 16 << 20
 #: The longest index that is read as a whole: a million chunks in one shard.
 INDEX_BYTES = 16 << 20
 
-_ABSENT = (1 << 64) - 1
+ABSENT = (1 << 64) - 1
 
 
 class ShardFiles:
@@ -69,7 +69,7 @@ class ShardFiles:
                 known = self._remember(shard, identity, self._read_index(descriptor, status.st_size, path))
             entry = sum([i % n * stride for i, n, stride in zip(index, self._per_shard, self._strides, strict=True)])
             offset, length = known[1][entry].tolist()
-            if offset == _ABSENT and length == _ABSENT:
+            if offset == ABSENT and length == ABSENT:
                 return None
             if length > self._nbytes_most or offset + length > status.st_size:
                 raise SourceError(
@@ -96,15 +96,27 @@ class ShardFiles:
         return identity, table
 
     def _read_index(self, descriptor: int, size: int, path: str) -> NDArray[np.uint64]:
-        import google_crc32c  # zarr needs it as well; plain arrays do not, and start without
-
         length = self._index_bytes + 4
-        if size < length:
-            raise SourceError(
-                f"{path} is truncated: its {size} bytes are less than the index of a shard; write it again"
-            )
-        data = os.pread(descriptor, length, size - length if self._at_end else 0)
-        (checksum,) = struct.unpack("<I", data[-4:])
-        if len(data) != length or google_crc32c.value(data[:-4]) != checksum:
-            raise SourceError(f"{path} is truncated or corrupt: the checksum of its index is wrong; write it again")
-        return np.frombuffer(data, "<u8", count=self._index_bytes // 8).reshape(-1, 2)
+        return parse_index(os.pread(descriptor, length, max(0, size - length) if self._at_end else 0), length, path)
+
+
+def parse_index(data: bytes, length: int, path: str) -> NDArray[np.uint64]:
+    """The index of a shard: (offset, length) of each chunk, in C order.
+
+    Parameters
+    ----------
+    data
+        What was read of it; must be `length` bytes, the checksum included.
+    path
+        Names the shard in errors.
+    """
+    import google_crc32c  # zarr needs it as well; plain arrays do not, and start without
+
+    if len(data) != length:
+        raise SourceError(
+            f"{path} is truncated: its {len(data)} bytes are less than the index of a shard; write it again"
+        )
+    (checksum,) = struct.unpack("<I", data[-4:])
+    if google_crc32c.value(data[:-4]) != checksum:
+        raise SourceError(f"{path} is truncated or corrupt: the checksum of its index is wrong; write it again")
+    return np.frombuffer(data, "<u8", count=length // 8).reshape(-1, 2)

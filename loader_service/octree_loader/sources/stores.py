@@ -83,7 +83,8 @@ def check_node(where: str, node: str) -> str:
     return "/".join(parts)
 
 
-def _parse(data: bytes, where: str) -> Any:
+def parse_document(data: bytes, where: str) -> Any:
+    """What a metadata document says; `where` names it. Raises `SourceError` if it is too long, or no JSON."""
     if len(data) > DOCUMENT_BYTES:
         raise SourceError(f"{where} is longer than {DOCUMENT_BYTES >> 20} MiB: no metadata are")
     try:
@@ -118,7 +119,7 @@ class FolderStore:
                 data = b"".join(iter(lambda: file.read(1 << 20) if file.tell() <= DOCUMENT_BYTES else b"", b""))
             except OSError as error:
                 raise read_failed(where, error) from error
-        return _parse(data, where)
+        return parse_document(data, where)
 
     def children(self, node: str) -> list[str]:
         """See `Store.children`."""
@@ -200,7 +201,7 @@ class ZippedStore:
     def document(self, node: str, name: str) -> Any | None:
         """See `Store.document`."""
         data = self._read(name_in("", node, name), DOCUMENT_BYTES)
-        return None if data is None else _parse(data, name_in(self.where, node, name))
+        return None if data is None else parse_document(data, name_in(self.where, node, name))
 
     def children(self, node: str) -> list[str]:
         """See `Store.children`."""

@@ -1,0 +1,213 @@
+"""Files of a remote store, whole or in parts: bytes, or nothing, or an error that people can use.
+
+The danger that lives here is the other side: it may be slow, refuse, lie about lengths or send too much. What has no
+file answers None; what may pass (time-outs, 429, 5xx, lost connections) is a transient `SourceError`, everything else
+a lasting one, each with place and status and without what may be secret. Reads block, and let other threads run
+meanwhile. Knows nothing of what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from octree_loader.sources.base import SourceError
+from octree_loader.sources.spans import Request
+
+#: Requests that one call has under way at most.
+REQUESTS_UNDER_WAY = 32
+
+_STATUS = re.compile(r"status code: (\d{3})( [A-Z][A-Za-z ]*)?")
+_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+_KIND = re.compile(r"kind: (Timeout|Connect|Interrupted|Request|Body|Decode)")
+_SYSTEM = re.compile(r'message: "([^"\n]{1,80})"')
+
+_TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
+_TOLD = {
+    "Timeout": "it did not answer in time",
+    "Connect": "there is no connection to it",
+    "Interrupted": "the connection ended in the middle",
+    "Request": "the connection ended without an answer",
+    "Body": "the connection ended in the middle",
+    "Decode": "the answer cannot be understood",
+}
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class RemoteFiles:
+    """The files below one folder of a remote store; safe to use from several threads.
+
+    Parameters
+    ----------
+    client
+        An obstore store whose root is the folder.
+    where
+        Names the folder in errors.
+
+    Attributes
+    ----------
+    denied
+        The first answer that said 403, as an error would tell it; "" if there was none.
+    """
+
+    def __init__(self, client: Any, where: str) -> None:
+        self.client = client
+        self.where = where
+        self.denied = ""
+        self._denying = threading.Lock()
+
+    def read(self, path: str, nbytes_most: int) -> memoryview | None:
+        """A whole file, or None if there is none. One that is longer than `nbytes_most` is refused before it comes."""
+        import obstore
+
+        try:
+            answer = obstore.get(self.client, path)
+            self._check_length(path, answer.meta["size"], nbytes_most)
+            return memoryview(answer.bytes())
+        except SourceError:
+            raise
+        except Exception as error:
+            self._failed(path, error)
+            return None
+
+    def read_many(self, paths: Sequence[str], nbytes_most: int) -> list[memoryview | None]:
+        """Several whole files at once, in their order."""
+        if len(paths) == 1:
+            return [self.read(paths[0], nbytes_most)]
+        import obstore
+
+        async def read(path: str) -> memoryview | None:
+            try:
+                answer = await obstore.get_async(self.client, path)
+                self._check_length(path, answer.meta["size"], nbytes_most)
+                return memoryview(await answer.bytes_async())
+            except SourceError:
+                raise
+            except Exception as error:
+                self._failed(path, error)
+                return None
+
+        return _at_once(read, paths)
+
+    def read_end(self, path: str, nbytes: int) -> memoryview | None:
+        """The last bytes of a file, or all of it if it is shorter; None if there is none."""
+        import obstore
+
+        try:
+            return memoryview(obstore.get(self.client, path, options={"range": {"suffix": nbytes}}).bytes())
+        except Exception as error:
+            self._failed(path, error)
+            return None
+
+    def read_parts(self, path: str, requests: Sequence[Request]) -> list[memoryview] | None:
+        """Parts of a file, each with one request, at once. Shorter where the file ends. None if there is no file."""
+        import obstore
+
+        try:
+            if len(requests) == 1:
+                return [memoryview(obstore.get_range(self.client, path, start=requests[0].low, end=requests[0].high))]
+
+            async def read(part: Request) -> memoryview:
+                return memoryview(await obstore.get_range_async(self.client, path, start=part.low, end=part.high))
+
+            return _at_once(read, requests)
+        except Exception as error:
+            self._failed(path, error)
+            return None
+
+    def size(self, path: str) -> int | None:
+        """The length of a file, or None if there is none."""
+        import obstore
+
+        try:
+            return int(obstore.head(self.client, path)["size"])
+        except Exception as error:
+            self._failed(path, error)
+            return None
+
+    def folders(self, path: str) -> list[str]:
+        """Names of the folders right below one, sorted; none where the store cannot list."""
+        import obstore
+
+        try:
+            found = obstore.list_with_delimiter(self.client, path or None)["common_prefixes"]
+        except Exception:  # plain web servers cannot, and a bucket may forbid it
+            return []
+        return sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in found)
+
+    def place(self, path: str) -> str:
+        """A file's place, for an error."""
+        return f"{self.where}/{path}"
+
+    def _check_length(self, path: str, length: int, nbytes_most: int) -> None:
+        if length > nbytes_most:
+            raise SourceError(f"{self.place(path)} is longer than it can be ({length} bytes): it is damaged")
+
+    def _failed(self, path: str, error: Exception) -> None:
+        """Returns if there is no such file, and raises what people can use otherwise."""
+        if isinstance(error, FileNotFoundError):
+            return
+        text = str(error)
+        status, reason, transient = explain(text)
+        if status == 403:
+            # S3 says so of whatever is not there to those who may not list: then its documents can be read, and what
+            # cannot is missing. Whether any could is for who opens the dataset to see.
+            with self._denying:
+                self.denied = self.denied or f"{self.place(path)}: {reason}"
+            code = _CODE.search(text)
+            if code is None or code[1] == "AccessDenied":
+                return
+        # No `from error`: its text has the whole URL, signatures included.
+        raise SourceError(f"{self.place(path)} cannot be read: {reason}", transient=transient) from None
+
+
+def explain(text: str) -> tuple[int | None, str, bool]:
+    """What an error of the library comes to: (status, reason, whether it may pass). Nothing secret is in the reason."""
+    found = _STATUS.search(text)
+    if found is not None:
+        status = int(found[1])
+        code = _CODE.search(text)
+        reason = f"the server answers {status}{(found[2] or '').rstrip()}" + (f" ({code[1]})" if code else "")
+        if status == 401:
+            reason += "; it wants credentials"
+        elif status == 416:
+            reason += ": the file is shorter than its index says; write it again"
+        return status, reason, status in _TRANSIENT_STATUS
+    if "Received redirect without LOCATION" in text:
+        return 301, "the server redirects to nowhere: is the region right?", False
+    if "Range request not supported" in text or "non-partial response" in text:
+        return 200, "the server sends whole files only; shards need one that understands Range", False
+    kind = _KIND.search(text)
+    if kind is not None:
+        system = _SYSTEM.search(text)
+        reason = _TOLD[kind[1]] + (f" ({system[1]})" if system else "")
+        return None, reason, kind[1] != "Decode"
+    headline = re.sub(r"\S*://\S*", "...", text.split("\n", 1)[0])[:200]
+    return None, headline, False
+
+
+def _at_once(read: Callable[[_Item], Awaitable[_Result]], items: Sequence[_Item]) -> list[_Result]:
+    """Call `read` for all items with several under way; results in their order. The first error ends it."""
+
+    async def run() -> list[_Result]:
+        results: dict[int, _Result] = {}
+        todo: Iterator[tuple[int, _Item]] = iter(enumerate(items))
+
+        async def work() -> None:
+            for number, item in todo:
+                results[number] = await read(item)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(min(REQUESTS_UNDER_WAY, len(items))):
+                tasks.create_task(work())
+        return [results[number] for number in range(len(items))]
+
+    try:
+        return asyncio.run(run())
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
