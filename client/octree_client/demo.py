@@ -92,7 +92,9 @@ def _tour(config: Path, picture: Path) -> int:
     loaded = ", ".join(
         f"{d.name}: {d.chunks:,} chunks, {d.nbytes / 2**20:,.0f} MiB, {d.load_ms:.1f} ms each" for d in status.datasets
     )
-    console.print(f"the daemon loaded {loaded}; {status.requests_forgotten:,} requests were forgotten before they began")
+    console.print(
+        f"the daemon loaded {loaded}; {status.requests_forgotten:,} requests were forgotten before they began"
+    )
     console.print(f"picture: {picture}")
     return 0
 
@@ -117,7 +119,19 @@ def _save(pictures: list[Picture.Image], path: Path) -> None:
 
 def _table(rows: list[tuple[str, list[FrameRecord]]]) -> Table:
     table = Table(title="frames of the tour, ms: median / 99th percentile / most", title_justify="left", box=None)
-    columns = ("image", "frames", "plan", "upload", "submit", "own work", "draw", "chunks", "MiB", "ideal share", "blank")
+    columns = (
+        "image",
+        "frames",
+        "plan",
+        "upload",
+        "submit",
+        "own work",
+        "draw",
+        "chunks",
+        "MiB",
+        "ideal share",
+        "blank",
+    )
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right")
     for name, frames in rows:

@@ -41,7 +41,7 @@ def on_the_way(start: Station, end: Station, share: float) -> tuple[tuple[float,
 
 
 def fly(viewer: Viewer, stations: Sequence[Station], arrived: Callable[[int], None] = lambda _: None) -> None:
-    """Fly a viewer from where it is along the stations; `arrived` is told the number of each, when its picture is final.
+    """Fly a viewer from where it is along the stations; `arrived` is told when the picture of each is final.
 
     Raises
     ------

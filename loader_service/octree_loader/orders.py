@@ -42,7 +42,8 @@ class LoadOrders(msgspec.Struct, frozen=True, tag="load"):
 class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How a load ended: `present` says for each part whether the store has it; or `error` says why it failed.
 
-    Times in nanoseconds: how long it took, computed, and waited for its store; `filled_ns` is the machine's monotonic clock.
+    Times in nanoseconds: how long it took, computed, and waited for its store; `filled_ns` is the machine's monotonic
+    clock.
     """
 
     task: int

@@ -139,7 +139,9 @@ class Pools:
             # A fork server that has imported what a worker needs starts one in milliseconds, and it is a clean
             # process without threads or sockets of ours: forking the daemon itself would copy both.
             self._spawning = multiprocessing.get_context("forkserver")
-            self._spawning.set_forkserver_preload(["octree_loader.worker", "octree_loader.sources.direct", "numcodecs.blosc", "numcodecs.zstd"])
+            self._spawning.set_forkserver_preload(
+                ["octree_loader.worker", "octree_loader.sources.direct", "numcodecs.blosc", "numcodecs.zstd"]
+            )
         return self._spawning
 
     def warm_up(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
 from octree_loader.actions import Actions, Load, PoolSpec, StopWorker
 from octree_loader.arena import Arena
 from octree_loader.chunk import ChunkState
@@ -43,7 +44,9 @@ class Described:
 POOLS = (PoolSpec(0, 2, 0.1, 30.0), PoolSpec(2, 2, 0.0, 30.0))
 
 
-def make_scheduler(slots: int = 64, pools: Sequence[PoolSpec] = POOLS, cores: int = 2, timeout: float = 60.0) -> Scheduler:
+def make_scheduler(
+    slots: int = 64, pools: Sequence[PoolSpec] = POOLS, cores: int = 2, timeout: float = 60.0
+) -> Scheduler:
     """A scheduler with one dataset, and an arena for at least so many chunks."""
     slab = 16 * (CHUNK_BYTES + 64)
     arena = Arena(4096 + -(-slots // 16) * slab, slab_bytes=slab)
@@ -98,7 +101,7 @@ class Bench:
                 for ready in announce.ready:
                     assert self.generations[ready.slot] >= ready.generation
                     told[ready.key] = ready
-                told.update({k: "missing" for k in announce.missing})
+                told.update(dict.fromkeys(announce.missing, "missing"))
                 told.update({f.key: f for f in announce.failed})
             if not actions.start:
                 actions.stop = stops
@@ -331,7 +334,7 @@ def test_a_chunk_that_kills_five_workers_is_quarantined(bench: Bench) -> None:
         bench.want("a", ())
         bench.want("a", wants(key(2, 0, 0), relative=2))
         while bench.under_way:
-            task, load = bench.under_way.popitem()
+            _, load = bench.under_way.popitem()
             bench.scheduler.worker_died(load.pool, load.worker, "SIGSEGV", bench.now)
             deaths += 1
             bench.decide()
@@ -379,7 +382,9 @@ def test_a_missing_chunk_holds_no_slot_and_is_told_to_whoever_wants_it(bench: Be
     assert (usage.held, usage.filling, usage.recent) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("bad", [ChunkKey(7, 0, (0, 0)), key(9, 0, 0), key(0, 16, 0), key(0, -1, 0), ChunkKey(0, 0, (0,))])
+@pytest.mark.parametrize(
+    "bad", [ChunkKey(7, 0, (0, 0)), key(9, 0, 0), key(0, 16, 0), key(0, -1, 0), ChunkKey(0, 0, (0,))]
+)
 def test_a_chunk_that_does_not_exist_fails_alone(bench: Bench, bad: ChunkKey) -> None:
     bench.want("a", (*wants(bad), *wants(key(2, 0, 0), relative=2)))
     bench.finish_all()
