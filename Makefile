@@ -41,6 +41,8 @@ bench: setup ## the figures of tests/bench, as JSON and a table
 soak: setup ## the long tests: hours of use, and a million frames of garbage
 	$(STEP) 'pytest -m soak'
 	@$(PYTHON) -m pytest -m soak --timeout 0
+	$(STEP) 'ten minutes of random walk'
+	@$(PYTHON) -m tests.bench --only walk --minutes 10 --output build/soak.json
 
 lock: setup ## choose versions anew for what pyproject.toml asks (UPGRADE=1: the newest of everything)
 	$(STEP) 'uv pip compile: requirements.lock'

@@ -76,7 +76,7 @@ def _walk(viewer: Viewer, seconds: float, settle: float) -> tuple[list[Look], in
             arena = viewer.session.status().arena
             most = max(most, arena.wanted + arena.recent)
         else:
-            shared = _shared_bytes()
+            shared = _shared_bytes(viewer)
     return looks, most, shared
 
 
@@ -101,8 +101,10 @@ def _own_bytes(process: psutil.Process) -> float:
     return float(memory.rss - memory.shared)
 
 
-def _shared_bytes() -> float:
-    return float(sum(p.stat().st_size for p in Path("/dev/shm").glob("octree-serve-*")))
+def _shared_bytes(viewer: Viewer) -> float:
+    """Of the daemon's files in /dev/shm: their names have its number."""
+    files = Path("/dev/shm").glob(f"octree-serve-*-{viewer.session.daemon_pid}-*")
+    return float(sum(file.stat().st_size for file in files))
 
 
 def _look(viewer: Viewer) -> Look:
@@ -117,7 +119,7 @@ def _look(viewer: Viewer) -> Look:
         daemon=_own_bytes(daemon),
         workers=sum(own) / max(len(own), 1),
         worker_count=len(own),
-        shared=_shared_bytes(),
+        shared=_shared_bytes(viewer),
         descriptors=me.num_fds() + daemon.num_fds() - 2.0 * len(own),
     )
 
