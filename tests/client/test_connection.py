@@ -11,6 +11,7 @@ import zmq
 
 from octree_client.connection import Connection, ConnectionFailed, ConnectionState, Inbox, Lost, Reopened
 from octree_protocol import PROTOCOL_VERSION, codec
+from octree_protocol.geometry import Axis, Dataset, Level
 from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import (
     AskStatus,
@@ -18,6 +19,7 @@ from octree_protocol.messages import (
     ClientMessage,
     DaemonMessage,
     Describe,
+    Described,
     Farewell,
     Hello,
     Refused,
@@ -47,6 +49,13 @@ class Daemon:
             if isinstance(message, kind):
                 return message
         raise AssertionError(f"no {kind.__name__} within {timeout:g} s")
+
+    def heard_until(self, kind: type) -> list[ClientMessage]:
+        """All messages up to the first of a kind."""
+        heard: list[ClientMessage] = []
+        while not heard or not isinstance(heard[-1], kind):
+            heard.append(self.hear(object))
+        return heard
 
     def say(self, message: DaemonMessage) -> None:
         self._socket.send_multipart([self._client, codec.encode(message)])
@@ -155,6 +164,47 @@ def test_a_farewell_is_a_loss_with_its_reason_and_hello_is_said_again(daemon: Da
     daemon.welcome("two")
     assert [type(event) for event in view.next()] == [Reopened]
     assert connection.state is ConnectionState.OPEN
+
+
+def test_nothing_is_wanted_of_a_new_daemon_before_it_has_opened_the_dataset(
+    daemon: Daemon, connection: Connection
+) -> None:
+    view = View(connection)
+    opened(daemon, connection)
+    view.next()
+    dataset = Dataset(0, "a", (Axis("y"), Axis("x")), "<u2", (Level((9, 9), (9, 9), (1.0, 1.0), (0.0, 0.0)),))
+    asking = threading.Thread(target=lambda: connection.describe("a"))
+    asking.start()
+    question = daemon.hear(Describe)
+    assert isinstance(question, Describe)
+    daemon.say(Described(dataset, question.about))
+    asking.join(5.0)
+    daemon.say(Farewell())
+    view.next()
+    daemon.hear(Hello)
+    daemon.welcome("two")
+    connection.wait_until_open(5.0)
+    connection.want(view.inbox, [Wanted(KEY)])
+    question = daemon.hear(Describe)
+    assert isinstance(question, Describe)
+
+    def ask_status() -> None:
+        with pytest.raises(ConnectionFailed, match="not now"):
+            connection.status()
+
+    asking = threading.Thread(target=ask_status)
+    asking.start()
+    ask = daemon.heard_until(AskStatus)  # said after the Want would have been
+    assert not any(isinstance(message, Want) for message in ask)
+    daemon.say(Refused("malformed", "not now", ask[-1].about))  # type: ignore[union-attr]
+    asking.join(5.0)
+    daemon.say(Described(dataset, question.about))
+    (reopened,) = view.next()
+    assert isinstance(reopened, Reopened)
+    assert reopened.datasets == {"a": dataset}
+    want = daemon.hear(Want)
+    assert isinstance(want, Want)
+    assert want.entries[0].key == KEY
 
 
 def test_silence_is_a_loss(daemon: Daemon, connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import psutil
 import zmq
 
-from octree_loader.status import ask_status
+from octree_loader.status import NoDaemon, ask_status
 from octree_protocol import PROTOCOL_VERSION, codec
 from octree_protocol.geometry import Dataset
 from octree_protocol.keys import ChunkKey
@@ -138,7 +138,11 @@ class Daemon:
         return (self.folder / "stderr.txt").read_text(errors="replace")
 
     def status(self) -> Status:
-        return ask_status(self.address, timeout=10.0)
+        try:
+            return ask_status(self.address, timeout=10.0)
+        except NoDaemon as error:
+            ended = self._process.poll()
+            raise AssertionError(f"{error}; it ended with {ended} and said: {self.words()[-3000:]}") from None
 
     def descendants(self) -> list[psutil.Process]:
         """Every process below the daemon: the fork server, the workers."""
