@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
 from octree_client.keys import terminal_table
 from octree_protocol.addresses import default_address, parse_address
@@ -203,19 +204,26 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> int:
+    from octree_client.desktop import show_window, signals_noted
     from octree_client.opening import Opening, ViewOptions
 
+    if options.screenshot is not None:
+        # SIGTERM ends like Ctrl-C, in good order: nothing of a daemon of our own stays behind.
+        signal.signal(signal.SIGTERM, _terminated)
     # The daemon starts while Qt is being imported: together they take half as long.
     opening = Opening(_name_of(options), _session_opener(options), _chooser(options))
     view = ViewOptions(options.center, options.pixel_size, options.colormap, options.contrast, options.interpolation)
     try:
         if options.screenshot is not None:
             return _take_screenshot(opening, options, view)
-        from octree_client.desktop import show_window
-
-        return show_window(opening, options.size, view)
+        with signals_noted() as asked:
+            return show_window(opening, options.size, view, asked)
     finally:
         opening.close()
+
+
+def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _name_of(options: argparse.Namespace) -> str:
@@ -270,8 +278,6 @@ def _take_screenshot(opening: Opening, options: argparse.Namespace, view: object
     from octree_client.viewer import Viewer
 
     assert isinstance(view, ViewOptions)
-    # SIGTERM ends like Ctrl-C, so that the daemon is waited for.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     until = time.monotonic() + options.timeout
     try:
         image = opening.wait(options.timeout)

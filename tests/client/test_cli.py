@@ -314,6 +314,35 @@ def test_a_signal_closes_the_window_and_ends_the_daemon(pyramid: Path, number: i
     assert psutil.wait_procs([daemon, *workers], timeout=5)[1] == []
 
 
+def test_a_signal_while_it_is_being_opened_leaves_nothing(pyramid: Path, tmp_path: Path) -> None:
+    """The daemon has just been started, and its folder made; nobody has heard of it yet."""
+    code = f"""
+        import sys
+        from octree_client import embedded
+        from octree_client.cli import main
+        real = embedded.EmbeddedDaemon.start
+        def start(self):
+            real(self)
+            print(self.pid, flush=True)
+        embedded.EmbeddedDaemon.start = start
+        sys.exit(main([{str(pyramid)!r}, "--screenshot", {str(tmp_path / "shot.png")!r}]))
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(TMPDIR=str(tmp_path)),
+    ) as viewer:
+        assert viewer.stdout is not None
+        daemon = psutil.Process(int(viewer.stdout.readline()))
+        viewer.terminate()
+        _, told = viewer.communicate(timeout=20)
+        assert (viewer.returncode, told) == (143, "")
+        assert psutil.wait_procs([daemon], timeout=10)[1] == []
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.gl
 @pytest.mark.qt
 @pytest.mark.usefixtures("display")
