@@ -211,8 +211,9 @@ def check_display() -> None:
     xcb.xcb_connection_has_error.argtypes = xcb.xcb_disconnect.argtypes = (ctypes.c_void_p,)
     connection = xcb.xcb_connect(None, None)
     failed = xcb.xcb_connection_has_error(connection)
-    xcb.xcb_disconnect(connection)
+    # A connection that works stays: an X server resets when its last client leaves, and turns Qt down meanwhile.
     if failed:
+        xcb.xcb_disconnect(connection)
         raise CanvasError(f"the display {os.environ['DISPLAY']} cannot be reached")
     if not hasattr(QtCore, "QLibraryInfo"):
         return

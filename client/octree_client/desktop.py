@@ -19,8 +19,33 @@ from octree_client.opening import Opening, ViewOptions
 EXIT_BUG = 70
 
 
-def show_window(opening: Opening, size: tuple[int, int] | None, options: ViewOptions) -> int:
+@contextmanager
+def signals_noted() -> Iterator[list[int]]:
+    """Within, Ctrl-C and SIGTERM are written down, and nothing more: whoever has an event loop looks.
+
+    Handlers are called anywhere, and an exception that one raises gets lost in callbacks of Qt and in imports; and in
+    the middle of a frame nothing may be closed.
+    """
+    asked: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def show_window(opening: Opening, size: tuple[int, int] | None, options: ViewOptions, asked: list[int]) -> int:
     """Show a window until it is closed; returns the exit status.
+
+    Parameters
+    ----------
+    asked
+        Of `signals_noted`: as soon as there is something in it, the window closes.
 
     Raises
     ------
@@ -43,7 +68,7 @@ def show_window(opening: Opening, size: tuple[int, int] | None, options: ViewOpt
     window = ViewerWindow(opening, size or DEFAULT_SIZE, options)
     window.closed.connect(application.quit)
     window.failed.connect(window.close)
-    with _quit_on_signals(window), _bugs_close(window) as bugs:
+    with _quit_on_signals(window, asked), _bugs_close(window) as bugs:
         window.show()
         application.exec_()
     if window.opening_error is not None:
@@ -52,40 +77,34 @@ def show_window(opening: Opening, size: tuple[int, int] | None, options: ViewOpt
 
 
 @contextmanager
-def _quit_on_signals(window: Any) -> Iterator[None]:
-    """Within, Ctrl-C and SIGTERM close the window.
+def _quit_on_signals(window: Any, asked: list[int]) -> Iterator[None]:
+    """Within, the window closes when a signal is noted.
 
-    Qt's event loop runs no Python while nothing happens, so a handler alone would never be called: the signal wakes
-    the loop through a socket (https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd). And a handler is
-    called anywhere, in the middle of a frame too, where nothing may be closed: so it is the loop that closes.
+    Qt's event loop runs no Python while nothing happens, so a signal's handler would never be called: the signal wakes
+    the loop through a socket (https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd).
     """
-    from qtpy.QtCore import QSocketNotifier
+    from qtpy.QtCore import QSocketNotifier, QTimer
 
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
     notifier = QSocketNotifier(ours.fileno(), QSocketNotifier.Read)
 
-    def woken(*_: object) -> None:
+    def look(*_: object) -> None:
         try:
-            numbers = ours.recv(4096)
+            ours.recv(4096)
         except BlockingIOError:
-            return  # another notification has read it
-        if signal.SIGINT in numbers or signal.SIGTERM in numbers:
+            pass  # another notification has read it, or this is the first look
+        if asked:
             window.close()
 
-    def handled(_number: int, _frame: FrameType | None) -> None:
-        """Python's own handlers would raise, or end the process."""
-
-    notifier.activated.connect(woken)
-    before_fd = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-    before = {number: signal.signal(number, handled) for number in (signal.SIGINT, signal.SIGTERM)}
+    notifier.activated.connect(look)
+    before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    QTimer.singleShot(0, look)  # what came before
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(before_fd)
+        signal.set_wakeup_fd(before)
         notifier.setEnabled(False)
         ours.close()
         theirs.close()
