@@ -46,7 +46,7 @@ soak: setup ## the long tests: hours of use, and a million frames of garbage
 
 lock: setup ## choose versions anew for what pyproject.toml asks (UPGRADE=1: the newest of everything)
 	$(STEP) 'uv pip compile: requirements.lock'
-	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras --group build \
+	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra cluster --extra test --group build \
 		--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) --output-file requirements.lock pyproject.toml
 
 clean: ## remove .venv, caches and what the demo made

@@ -92,27 +92,9 @@ def open_location(location: str, options: OwnOptions, others: Mapping[str, Any])
             f"{location} does not take the option {', '.join(sorted(others))}: "
             f"it takes {', '.join(sorted(OWN_OPTIONS))}"
         )
-    if not os.path.exists(path):
-        raise SourceError(f"{path} does not exist: check the path, and whether its disk is mounted")
-    if os.path.isdir(path):
-        from octree_loader.sources.ome_zarr import open_zarr
-        from octree_loader.sources.stores import FolderStore
+    from octree_loader.sources.local import open_local
 
-        return open_zarr(FolderStore(path), options.placing)
-    if not os.path.isfile(path):
-        raise SourceError(f"{path} is neither a folder nor a file")
-    if path.endswith(".npy"):
-        from octree_loader.sources.npy_file import open_npy
-
-        return open_npy(path, options.placing)
-    if path.endswith(".zip"):
-        from octree_loader.sources.ome_zarr import open_zarr
-        from octree_loader.sources.stores import ZippedStore
-
-        return open_zarr(ZippedStore(path), options.placing)
-    raise SourceError(
-        f"{path} is no image that can be opened: give a Zarr folder, a .zarr.zip, a .npy or module:factory"
-    )
+    return open_local(path, options.placing)
 
 
 def local_path(location: str) -> str:
