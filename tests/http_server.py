@@ -160,7 +160,7 @@ class _Connection(asyncio.Protocol):
         assert self._transport is not None
         head = (
             b"HTTP/1.1 %d Status\r\nContent-Length: %d\r\nAccept-Ranges: bytes\r\n"
-            b"Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n%s\r\n" % (status, len(body), extra)
+            b'ETag: "1"\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n%s\r\n' % (status, len(body), extra)
         )
         self._transport.write(head if method == b"HEAD" else head + body)
 
