@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+_AUTHORIZATION = re.compile(rb"^authorization: *(.*?)\r?$", re.IGNORECASE | re.MULTILINE)
 _RANGE = re.compile(rb"^range: *bytes=(\d*)-(\d*)\r?$", re.IGNORECASE | re.MULTILINE)
 
 #: What a fault does to an answer.
@@ -30,11 +31,15 @@ Fault = int | str
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as the server saw it: `span` is (first, one past last), or (-n, None) for the last n bytes."""
+    """One request as the server saw it: `span` is (first, one past last), or (-n, None) for the last n bytes.
+
+    `authorization` is the header of that name, "" if there was none.
+    """
 
     method: str
     path: str
     span: tuple[int | None, int | None] | None
+    authorization: str = ""
 
 
 @dataclass(slots=True)
@@ -108,7 +113,9 @@ class _Connection(asyncio.Protocol):
             if found is not None:
                 first, last = found.groups()
                 span = (int(first), int(last) + 1 if last else None) if first else (-int(last), None)
-            behaviour.requests.append(Request(method.decode(), path, span))
+            signed = _AUTHORIZATION.search(head)
+            who = "" if signed is None else signed[1].decode()
+            behaviour.requests.append(Request(method.decode(), path, span, who))
             loop = asyncio.get_running_loop()
             if behaviour.latency:
                 loop.call_later(behaviour.latency, self._answer, method, path, span)

@@ -8,6 +8,7 @@ Where there are none, requests go out unsigned. Knows nothing of what is stored.
 
 from __future__ import annotations
 
+import base64
 import os
 import urllib.error
 import urllib.request
@@ -78,7 +79,11 @@ def open_client(location: RemoteLocation, access: Access) -> Any:
         return _open_gcs(location, access)
     from obstore.store import HTTPStore
 
-    return HTTPStore.from_url(location.url, client_options=_client_options(), retry_config=_retry())
+    options = _client_options()
+    if location.login:
+        encoded = base64.b64encode(location.login.encode()).decode()
+        options["default_headers"] = {"authorization": f"Basic {encoded}"}
+    return HTTPStore.from_url(location.url, client_options=options, retry_config=_retry())
 
 
 def _client_options() -> Any:

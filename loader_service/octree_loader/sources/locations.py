@@ -23,7 +23,8 @@ class RemoteLocation(NamedTuple):
     """A folder of a store.
 
     `host` is the bucket of ``s3://`` and ``gs://``; `path` has no slash at either end. `url` is what a client of HTTP
-    takes, secrets included; `shown` is what may stand in errors and logs.
+    takes, its query included; `login` is ``user:password`` if the URL has them; `shown` is what may stand in errors and
+    logs.
     """
 
     scheme: str
@@ -31,6 +32,7 @@ class RemoteLocation(NamedTuple):
     path: str
     url: str
     shown: str
+    login: str = ""
 
 
 def is_remote(location: str) -> bool:
@@ -72,10 +74,10 @@ def parse_remote(location: str) -> RemoteLocation:
     if scheme in ("http", "https"):
         if not parts.hostname:
             raise SourceError(f"{shown} names no machine: a URL is {scheme}://machine/path")
-        url = urllib.parse.urlunsplit(
-            (scheme, parts.netloc, "/" + urllib.parse.quote(path, "/%~:@!$&'()*+,;="), parts.query, "")
-        )
-        return RemoteLocation(scheme, parts.hostname, path, url, shown.rstrip("/"))
+        login, _, host = parts.netloc.rpartition("@")
+        quoted = "/" + urllib.parse.quote(path, "/%~:@!$&'()*+,;=")
+        url = urllib.parse.urlunsplit((scheme, host, quoted, parts.query, ""))
+        return RemoteLocation(scheme, parts.hostname, path, url, shown.rstrip("/"), urllib.parse.unquote(login))
     if parts.query or parts.fragment or "@" in parts.netloc or port is not None:
         raise SourceError(f"{shown} is no {scheme}://bucket/path: credentials come from the environment")
     if not _BUCKET.fullmatch(parts.netloc):

@@ -192,22 +192,29 @@ def explain(text: str) -> tuple[int | None, str, bool]:
 
 
 def _at_once(read: Callable[[_Item], Awaitable[_Result]], items: Sequence[_Item]) -> list[_Result]:
-    """Call `read` for all items with several under way; results in their order. The first error ends it."""
+    """Call `read` for all items with several under way; results in their order.
+
+    After the first error nothing more is begun. What is under way then is waited for: the library's threads would
+    answer a loop that is gone.
+    """
 
     async def run() -> list[_Result]:
         results: dict[int, _Result] = {}
+        errors: list[Exception] = []
         todo: Iterator[tuple[int, _Item]] = iter(enumerate(items))
 
         async def work() -> None:
             for number, item in todo:
-                results[number] = await read(item)
+                try:
+                    results[number] = await read(item)
+                except Exception as error:
+                    errors.append(error)
+                if errors:
+                    return
 
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(REQUESTS_UNDER_WAY, len(items))):
-                tasks.create_task(work())
+        await asyncio.gather(*(work() for _ in range(min(REQUESTS_UNDER_WAY, len(items)))))
+        if errors:
+            raise errors[0]
         return [results[number] for number in range(len(items))]
 
-    try:
-        return asyncio.run(run())
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
+    return asyncio.run(run())
