@@ -1,11 +1,14 @@
 """The datasets that a daemon serves: their names, and what opening each has come to.
 
 Opening reads metadata from a store that may be slow or hang, so each is opened in a thread of its own, when it is
-first asked for; whoever asks meanwhile waits for the same answer. Knows nothing of chunks.
+first asked for; whoever asks meanwhile waits for the same answer. What lies inside of a dataset (fields of a plate,
+series of a file, labels) is listed when the dataset is first opened, or when a name below its own is asked for. Knows
+nothing of chunks.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,8 +18,12 @@ import numpy as np
 from octree_loader.planning import DatasetPlan, plan_dataset
 from octree_loader.sources import open_source
 from octree_loader.sources.base import SourceSpec
-from octree_loader.sources.locations import shown_location
+from octree_loader.sources.inside import specs_inside
+from octree_loader.sources.locations import is_remote, shown_location
+from octree_protocol import limits
 from octree_protocol.errors import OctreeError
+
+log = logging.getLogger("octree.catalog")
 
 #: Told what opening came to: the plan, or the reason why there is none.
 Answer = Callable[[DatasetPlan | None, str], None]
@@ -32,6 +39,10 @@ class Entry:
     plan: DatasetPlan | None = None
     reason: str = ""
     waiting: list[Answer] = field(default_factory=list)
+    #: Whether what lies inside of it has been looked for; None while that goes on.
+    looked_inside: bool | None = False
+    #: Asked for by name before it was known whether there is such a thing inside of this.
+    asked_inside: list[tuple[str, Answer]] = field(default_factory=list)
 
 
 class Catalog:
@@ -62,6 +73,11 @@ class Catalog:
         """Open a dataset, if it is not open already, and tell `answer`. One that failed is tried anew."""
         entry = self.entries.get(name)
         if entry is None:
+            outer = self._outer(name)
+            if outer is not None and outer.looked_inside is not True:
+                outer.asked_inside.append((name, answer))
+                self._look_inside(outer)
+                return
             known = ", ".join(list(self.entries)[:20]) or "none"
             answer(None, f"there is no dataset named {name!r}; this daemon serves: {known}")
             return
@@ -90,6 +106,40 @@ class Catalog:
         waiting, entry.waiting = entry.waiting, []
         for answer in waiting:
             answer(plan, reason)
+        # On this machine that is soon done; a distant store is asked when somebody wants to know.
+        if plan is not None and not is_remote(entry.spec.location) and entry.looked_inside is False:
+            self._look_inside(entry)
+
+    # --- datasets inside of others -----------------------------------------------------------------------------------
+
+    def _outer(self, name: str) -> Entry | None:
+        """The dataset that one of this name would lie in."""
+        parts = name.split("/")[:64]
+        names = ("/".join(parts[:count]) for count in range(len(parts) - 1, 0, -1))
+        return next((self.entries[outer] for outer in names if outer in self.entries), None)
+
+    def _look_inside(self, entry: Entry) -> None:
+        if entry.looked_inside is None:
+            return
+        entry.looked_inside = None
+        threading.Thread(target=self._list, args=(entry,), name="octree-look-inside", daemon=True).start()
+
+    def _list(self, entry: Entry) -> None:
+        found: list[SourceSpec] = []
+        try:
+            found = specs_inside(entry.spec)
+        except Exception as error:  # other people's files; what it opens as does not depend on this
+            log.warning("what lies inside of %s is not known: %s", shown_location(entry.spec.location), error)
+        self._call(lambda: self._listed(entry, found))
+
+    def _listed(self, entry: Entry, found: list[SourceSpec]) -> None:
+        entry.looked_inside = True
+        for spec in found[: max(0, limits.DATASETS - len(self.entries))]:
+            if spec.name not in self.entries:
+                self.entries[spec.name] = Entry(len(self.entries), spec)
+        asked, entry.asked_inside = entry.asked_inside, []
+        for name, answer in asked:
+            self.open(name, answer)
 
 
 def plan_spec(number: int, spec: SourceSpec, tile_size: int) -> DatasetPlan:

@@ -1,4 +1,4 @@
-"""A store whose root is a node of another one: an image among the many of a plate. Pure (no I/O).
+"""A store whose root is a node of another one: an image among the many of a plate.
 
 Knows nothing of what the nodes are.
 """

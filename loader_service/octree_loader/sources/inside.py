@@ -1,0 +1,46 @@
+"""Which images lie inside of what a dataset names: fields of a plate, series of a file, labels of an image.
+
+Each can be served as a dataset of its own, called after the outer one: ``plate/A/1/0``, ``cells/labels/nuclei``. Knows
+nothing of how any is opened.
+"""
+
+from __future__ import annotations
+
+import os
+
+from octree_loader.sources.base import SourceSpec
+from octree_loader.sources.local import images_inside
+from octree_loader.sources.locations import is_remote
+from octree_loader.sources.opening import local_path, own_options
+from octree_protocol import limits
+
+#: Options that say where an image lies: those of an image need not fit its labels.
+_PLACING = ("axes", "scale", "translation", "rgb")
+
+
+def specs_inside(spec: SourceSpec) -> list[SourceSpec]:
+    """The datasets inside of one, beside itself. Empty for a single image, and for what code makes.
+
+    Raises
+    ------
+    SourceError
+        If what is there cannot be looked into.
+    """
+    if is_remote(spec.location):
+        from octree_loader.sources.ome_layouts import images_below
+        from octree_loader.sources.remote_store import open_remote
+
+        nodes = images_below(open_remote(spec.location, own_options(spec.options)[1]))
+        address, mark, query = spec.location.partition("?")
+        found = [(node, f"{address.rstrip('/')}/{node}{mark}{query}") for node in nodes]
+    else:
+        path = local_path(spec.location)
+        found = images_inside(path) if os.path.lexists(path) else []
+    return [
+        SourceSpec(f"{spec.name}/{name}", location, _options(spec, name)) for name, location in found[: limits.DATASETS]
+    ]
+
+
+def _options(spec: SourceSpec, name: str) -> dict[str, object]:
+    labels = "labels" in name.split("/")
+    return {key: value for key, value in spec.options.items() if not (labels and key in _PLACING)}
