@@ -31,16 +31,19 @@ class Chunk:
         "errors",
         "generation",
         "key",
+        "nbytes",
         "not_before",
         "reason",
+        "shape",
         "since",
         "slot",
         "state",
         "views",
     )
 
-    def __init__(self, key: ChunkKey, now: float) -> None:
+    def __init__(self, key: ChunkKey, cut: LevelCut, now: float) -> None:
         self.key = key
+        self.shape, self.nbytes = cut.shape_and_bytes(key.index)
         self.state = ChunkState.WAITING
         self.views: list[View] = []
         self.since = now

@@ -20,6 +20,7 @@ from multiprocessing.process import BaseProcess
 from typing import Protocol
 
 from octree_loader.actions import Load
+from octree_loader.loop import Loop
 from octree_loader.memory import Segment
 from octree_loader.orders import (
     PACKET_BYTES,
@@ -33,7 +34,6 @@ from octree_loader.orders import (
 from octree_loader.planning import DatasetPlan
 from octree_loader.sources.base import SourceSpec
 from octree_loader.worker import Loader, run_process, serve
-from octree_protocol.errors import OctreeError
 
 log = logging.getLogger("octree.pools")
 
@@ -71,34 +71,39 @@ class Pools:
         For each pool "processes", "threads" or "synchronous".
     segment
         The arena's memory.
-    selector
-        The daemon's; the workers' sockets are registered with a callback as their data.
+    loop
+        The daemon's, which watches the workers' sockets.
     events
         Who is told.
     """
 
-    def __init__(
-        self, backends: tuple[str, ...], segment: Segment, selector: selectors.BaseSelector, events: PoolEvents
-    ) -> None:
+    def __init__(self, backends: tuple[str, ...], segment: Segment, loop: Loop, events: PoolEvents) -> None:
         self.backends = backends
         self._segment = segment
-        self._selector = selector
+        self._loop = loop
+        self._selector = loop.selector
         self._events = events
         self._workers: dict[tuple[int, int], _Worker] = {}
         self._datasets: dict[int, OpenDataset] = {}
         self._own = Loader(segment.view)
         self._own_loads: list[LoadOrder] = []
         self._own_opened: set[int] = set()
+        self._starting: dict[tuple[int, int], threading.Thread] = {}
         self._spawning: multiprocessing.context.ForkServerContext | None = None
 
     def add_dataset(self, plan: DatasetPlan, spec: SourceSpec) -> None:
         """Loads may name this dataset from now on."""
-        self._datasets[plan.dataset.id] = OpenDataset(plan.dataset, spec.location, json.dumps(dict(spec.options)))
+        self._datasets[plan.dataset.id] = OpenDataset(
+            plan.dataset, spec.location, json.dumps(dict(spec.options)), plan.making
+        )
 
     # --- workers -----------------------------------------------------------------------------------------------------
 
     def start(self, pool: int, worker: int) -> None:
-        """Start a worker. It is told at once that it started: what it is sent meanwhile lies in its socket."""
+        """Start a worker; `PoolEvents` tells when it can take loads, or that it never will.
+
+        Processes are started by a thread: the first waits for the fork server to have imported what workers need.
+        """
         backend = self.backends[pool]
         if backend == "synchronous":
             self._events.worker_started(pool, worker)
@@ -106,33 +111,45 @@ class Pools:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * PACKET_BYTES)
-        process: BaseProcess | None = None
-        if backend == "processes":
-            try:
-                process = self._context().Process(
-                    target=run_process,
-                    args=(theirs, self._segment.path),
-                    name=f"octree-worker-{pool}-{worker}",
-                    daemon=True,
-                )
-                process.start()
-            except (OSError, EOFError) as error:  # EOFError: the fork server died over it; the next start has a new one
-                ours.close()
-                raise OctreeError(f"a worker process cannot be started: {error}") from None
-            finally:
-                theirs.close()
-        else:
-            threading.Thread(
-                target=_run_thread,
-                args=(theirs, Loader(self._segment.view)),
-                name=f"octree-worker-{pool}-{worker}",
-                daemon=True,
-            ).start()
         ours.setblocking(False)
-        known = _Worker(pool, worker, ours, process, began=time.monotonic())
+        known = _Worker(pool, worker, ours, None)
         self._workers[pool, worker] = known
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._hear(known))
+        name = f"octree-worker-{pool}-{worker}"
+        if backend == "processes":
+            process = self._context().Process(
+                target=run_process, args=(theirs, self._segment.path), name=name, daemon=True
+            )
+            starting = threading.Thread(target=self._start, args=(known, process, theirs), name="octree-start")
+            self._starting[known.pool, known.number] = starting
+            starting.start()
+            return
+        run = (theirs, Loader(self._segment.view))
+        threading.Thread(target=_run_thread, args=run, name=name, daemon=True).start()
         self._events.worker_started(pool, worker)
+
+    def _start(self, worker: _Worker, process: BaseProcess, theirs: socket.socket) -> None:
+        """Start a process; in a thread of its own."""
+        reason = ""
+        try:
+            process.start()
+        except (OSError, EOFError) as error:  # EOFError: the fork server died over it; the next start has a new one
+            reason = f"a worker process cannot be started: {error}"
+            log.error("%s", reason)
+        finally:
+            theirs.close()
+        self._loop.call(lambda: self._started(worker, process, reason))
+
+    def _started(self, worker: _Worker, process: BaseProcess, reason: str) -> None:
+        self._starting.pop((worker.pool, worker.number)).join()
+        if reason:
+            self._bury(worker, reason)
+            return
+        worker.process = process
+        if (worker.pool, worker.number) in self._workers:
+            self._events.worker_started(worker.pool, worker.number)
+        else:  # buried before it was born: nobody waits for it any more
+            _end(process, _FAREWELL_SECONDS)
 
     def _context(self) -> multiprocessing.context.ForkServerContext:
         if self._spawning is None:
@@ -170,14 +187,9 @@ class Pools:
         self._selector.unregister(worker.channel)
         worker.channel.close()
         if worker.process is not None:
-            worker.process.join(_FAREWELL_SECONDS)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-            code = worker.process.exitcode
+            code = _end(worker.process, _FAREWELL_SECONDS)
             if not reason:
                 reason = signal.Signals(-code).name if code is not None and code < 0 else f"exit status {code}"
-            worker.process.close()
         log.warning("worker %d of pool %d died (%s)", worker.number, worker.pool, reason or "its thread ended")
         self._events.worker_died(worker.pool, worker.number, reason or "its thread ended")
 
@@ -250,14 +262,23 @@ class Pools:
         for worker in workers:
             self._selector.unregister(worker.channel)
             worker.channel.close()
+        for starting in list(self._starting.values()):
+            starting.join()
         until = time.monotonic() + _FAREWELL_SECONDS
         for worker in workers:
             if worker.process is not None:
-                worker.process.join(max(0.0, until - time.monotonic()))
-                if worker.process.is_alive():
-                    worker.process.kill()
-                    worker.process.join()
-                worker.process.close()
+                _end(worker.process, max(0.0, until - time.monotonic()))
+
+
+def _end(process: BaseProcess, patience: float) -> int | None:
+    """Wait for a process to end, kill it after `patience` seconds; returns its exit code."""
+    process.join(patience)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    code = process.exitcode
+    process.close()
+    return code
 
 
 def _run_thread(channel: socket.socket, loader: Loader) -> None:

@@ -180,12 +180,14 @@ class Scheduler:
             if not (0 <= key.level < len(cuts) and cuts[key.level].contains(key.index)):
                 self._outbox(view.client).failed.append(Failure(key, "there is no such chunk"))
                 return None
-            _, nbytes = cuts[key.level].shape_and_bytes(key.index)
-            chunk = self.chunks[key] = Chunk(key, now)
-            if nbytes > self.arena.largest_payload:
-                chunk.state, chunk.reason = _FAILED, (
-                    f"a chunk of {nbytes:,} bytes does not fit into the arena, whose slots hold "
-                    f"{self.arena.largest_payload:,} at most; raise memory.arena_bytes"
+            chunk = self.chunks[key] = Chunk(key, cuts[key.level], now)
+            if chunk.nbytes > self.arena.largest_payload:
+                chunk.state, chunk.reason = (
+                    _FAILED,
+                    (
+                        f"a chunk of {chunk.nbytes:,} bytes does not fit into the arena, whose slots hold "
+                        f"{self.arena.largest_payload:,} at most; raise memory.arena_bytes"
+                    ),
                 )
             if self._deaths.get(key, 0) >= _DEATHS_BEFORE_QUARANTINE:
                 chunk.state, chunk.reason = _FAILED, f"quarantined: {self._deaths[key]} workers died while reading it"
@@ -253,9 +255,7 @@ class Scheduler:
         known = self.pools[pool].workers.get(worker)
         return [] if known is None else [task.load for task in known.tasks.values()]
 
-    def worker_died(
-        self, pool: int, worker: int, reason: str, now: float, over: Collection[int] | None = None
-    ) -> None:
+    def worker_died(self, pool: int, worker: int, reason: str, now: float, over: Collection[int] | None = None) -> None:
         """A worker is gone, and no longer writes anywhere: what it had under way is tried once more, then failed.
 
         `over` are the tasks that it had begun and not ended, by default the oldest; the others had only been lying
@@ -293,20 +293,18 @@ class Scheduler:
         pool = self.pools[done.load.pool]
         dataset.profile.observe(wall, cpu, blocked)
         dataset.profile_changed = True
-        cut = dataset.cuts[done.load.level]
         for chunk, there in zip(done.chunks, present, strict=True):
             if self._deaths:
                 self._deaths.pop(chunk.key, None)
             if not there:
                 self._end_as_missing(chunk, dataset)
                 continue
-            shape, nbytes = cut.shape_and_bytes(chunk.key.index)
             chunk.state = _READY
-            chunk.announcement = Ready(chunk.key, chunk.slot, chunk.generation, dataset.dtype, shape, filled_ns)
+            chunk.announcement = Ready(chunk.key, chunk.slot, chunk.generation, dataset.dtype, chunk.shape, filled_ns)
             pool.loaded += 1
             dataset.chunks += 1
-            dataset.nbytes += nbytes
-            dataset.rate.add(nbytes, now)
+            dataset.nbytes += chunk.nbytes
+            dataset.rate.add(chunk.nbytes, now)
             views = chunk.views
             if not views:
                 self.arena.release(chunk.slot)
@@ -429,11 +427,11 @@ class Scheduler:
     ) -> bool:
         """Give a chunk (and what is cut from the same storage chunk) slots, and the load to a worker."""
         level = chunk.key.level
-        if not self._give_slot(chunk, dataset, actions):
+        if not self._give_slot(chunk, actions):
             return False
         chunks = [chunk]
         for sibling in self._siblings(chunk, dataset, now):
-            if not self._give_slot(sibling, dataset, actions):
+            if not self._give_slot(sibling, actions):
                 break
             self.chunks[sibling.key] = sibling
             chunks.append(sibling)
@@ -451,9 +449,8 @@ class Scheduler:
         actions.loads.append(load)
         return True
 
-    def _give_slot(self, chunk: Chunk, dataset: _Dataset, actions: Actions) -> bool:
-        _, nbytes = dataset.cuts[chunk.key.level].shape_and_bytes(chunk.key.index)
-        given = self.arena.allocate(chunk.key, nbytes)
+    def _give_slot(self, chunk: Chunk, actions: Actions) -> bool:
+        given = self.arena.allocate(chunk.key, chunk.nbytes)
         if given is None:
             return False
         for key in given.evicted:
@@ -486,7 +483,7 @@ class Scheduler:
                 if other.state is _WAITING and other.not_before <= now:
                     found.append(other)
             elif room and other_key not in self._deaths:
-                found.append(Chunk(other_key, now))
+                found.append(Chunk(other_key, dataset.cuts[key.level], now))
         # Those that are wanted get their slots first, should the arena run out.
         found.sort(key=lambda other: not other.views)
         return found

@@ -112,7 +112,7 @@ class Server:
         self.clients: dict[bytes, Client] = {}
         self._loop = loop
         self._load_log = load_log
-        self._pools = Pools(backends, segment, loop.selector, self)
+        self._pools = Pools(backends, segment, loop, self)
         self._stopping = ""
         self._dirty = False
         self._next_round = 0.0
@@ -191,11 +191,7 @@ class Server:
         for stop in actions.stop:
             self._pools.stop(stop.pool, stop.worker, stop.reason)
         for start in actions.start:
-            try:
-                self._pools.start(start.pool, start.worker)
-            except OctreeError as error:
-                log.error("%s", error)
-                self.worker_died(start.pool, start.worker, str(error))
+            self._pools.start(start.pool, start.worker)
         if actions.loads:
             self._pools.load(actions.loads)
         for identity, announce in actions.announce.items():
