@@ -11,13 +11,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from octree_loader.level_cache import CacheRoot, fingerprint
 from octree_loader.planning import DatasetPlan, plan_dataset
+from octree_loader.pyramid import Making, first_kept, missing_levels
 from octree_loader.sources import open_source
-from octree_loader.sources.base import SourceSpec
+from octree_loader.sources.base import SourceError, SourceSpec, describe
 from octree_loader.sources.inside import specs_inside
 from octree_loader.sources.locations import is_remote, shown_location
 from octree_protocol import limits
@@ -56,11 +58,18 @@ class Catalog:
         Edge of a render chunk on the displayed axes, in voxels.
     call
         Has a function called in the daemon's own thread; answers are given there.
+    cache
+        Where levels are kept that are not stored; None keeps none.
     """
 
     def __init__(
-        self, specs: tuple[SourceSpec, ...], tile_size: int, call: Callable[[Callable[[], None]], None]
+        self,
+        specs: tuple[SourceSpec, ...],
+        tile_size: int,
+        call: Callable[[Callable[[], None]], None],
+        cache: CacheRoot | None = None,
     ) -> None:
+        self._cache = cache
         self.entries = {spec.name: Entry(number, spec) for number, spec in enumerate(specs)}
         self._tile_size = tile_size
         self._call = call
@@ -93,7 +102,7 @@ class Catalog:
     def _open(self, entry: Entry) -> None:
         plan, reason = None, ""
         try:
-            plan = plan_spec(entry.number, entry.spec, self._tile_size)
+            plan = plan_spec(entry.number, entry.spec, self._tile_size, self._cache)
         except OctreeError as error:
             reason = str(error)
         except Exception as error:  # a source is other people's code
@@ -142,9 +151,37 @@ class Catalog:
             self.open(name, answer)
 
 
-def plan_spec(number: int, spec: SourceSpec, tile_size: int) -> DatasetPlan:
-    """Open a dataset here and now, and plan its chunks. Raises `SourceError`."""
-    return plan_dataset(number, spec.name, open_source(spec), tile_size)
+def plan_spec(number: int, spec: SourceSpec, tile_size: int, cache: CacheRoot | None = None) -> DatasetPlan:
+    """Open a dataset here and now, and plan its chunks, also those of the levels that it lacks. Raises `SourceError`.
+
+    The option `levels` is ``made`` (the default), ``stored`` (only those that the source has), or ``zero-only``
+    (full resolution and nothing else).
+    """
+    which = spec.options.get("levels", "made")
+    if which not in ("made", "stored", "zero-only"):
+        raise SourceError(f"dataset {spec.name!r}: the option levels is {which!r}: say made, stored or zero-only")
+    source = open_source(spec)
+    described = describe(source)
+    if which == "zero-only":
+        described = replace(described, levels=described.levels[:1])
+    plan = plan_dataset(number, spec.name, described, tile_size)
+    if which != "made":
+        return plan
+    deepest = plan.dataset.levels[-1].chunk_shape
+    made = missing_levels(described, deepest, tile_size)
+    if not made:
+        return plan
+    samples = bool(getattr(source, "can_sample", False))
+    all_made = missing_levels(described, deepest, tile_size, sampled=samples)
+    plan = plan_dataset(number, spec.name, replace(described, levels=(*described.levels, *all_made)), tile_size)
+    making = Making(len(described.levels), len(all_made) > len(made))
+    if cache is not None:
+        levels = plan.dataset.levels
+        kept_from = first_kept(levels, making.stored, voxel_bytes(plan), cache.nbytes_most)
+        kept = range(kept_from, making.averaged(len(levels)).stop)
+        key = fingerprint(spec.location, spec.options, levels, f"{plan.dataset.dtype} {plan.dataset.kind}")
+        making = replace(making, kept_from=kept_from, cache=cache.claim(key, plan.dataset, kept))
+    return replace(plan, making=making)
 
 
 def voxel_bytes(plan: DatasetPlan) -> int:

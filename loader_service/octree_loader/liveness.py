@@ -68,6 +68,8 @@ class HeldLock:
         Of the open file; it belongs to the lock from now on, and is closed if the lock cannot be had.
     wait
         Whether to wait for another holder instead of failing.
+    shared
+        Whether others may hold it too, as long as they share it.
 
     Raises
     ------
@@ -75,10 +77,10 @@ class HeldLock:
         If another process, or another descriptor of this one, holds the lock and `wait` is false.
     """
 
-    def __init__(self, descriptor: int, *, wait: bool = False) -> None:
+    def __init__(self, descriptor: int, *, wait: bool = False, shared: bool = False) -> None:
         self.descriptor = descriptor
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
         except BaseException:
             os.close(descriptor)
             raise

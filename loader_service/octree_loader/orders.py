@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import msgspec
 
+from octree_loader.pyramid import Making
 from octree_protocol.geometry import Dataset
 
 
 class OpenDataset(msgspec.Struct, frozen=True, tag="open"):
-    """The loads that follow may name this dataset. `options` is JSON."""
+    """The loads that follow may name this dataset. `options` is JSON; `making` says which levels are not stored."""
 
     dataset: Dataset
     location: str
     options: str
+    making: Making | None = None
 
 
 class LoadOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -43,7 +45,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How a load ended: `present` says for each part whether the store has it; or `error` says why it failed.
 
     Times in nanoseconds: how long it took, computed, and waited for its store; `filled_ns` is the machine's monotonic
-    clock.
+    clock. `unfinished`: the chunk is made of finer levels, and some of that is still to be done.
     """
 
     task: int
@@ -54,6 +56,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     filled_ns: int
     error: str = ""
     transient: bool = False
+    unfinished: bool = False
 
 
 Order = OpenDataset | LoadOrders

@@ -14,6 +14,7 @@ from itertools import product
 
 import numpy as np
 
+from octree_loader.pyramid import Making
 from octree_loader.sources.base import Describable, SourceError, StoredLevel
 from octree_protocol import limits
 from octree_protocol.geometry import Dataset, Level
@@ -62,10 +63,15 @@ class LevelPlan:
 
 @dataclass(frozen=True, slots=True)
 class DatasetPlan:
-    """A dataset as its clients see it, and how its workers read it."""
+    """A dataset as its clients see it, and how its workers read it. `making`: how levels that it lacks are made."""
 
     dataset: Dataset
     levels: tuple[LevelPlan, ...]
+    making: Making | None = None
+
+    def makes(self, level: int) -> bool:
+        """Whether a level is not stored, but made of a finer one."""
+        return self.making is not None and level >= self.making.stored
 
     @property
     def block_shape(self) -> tuple[Index, ...]:

@@ -32,6 +32,7 @@ from octree_loader.orders import (
 from octree_loader.profile import WAITING_DEPTH
 from octree_loader.sources import open_source
 from octree_loader.sources.base import Piece, Source, SourceError, SourceSpec
+from octree_loader.sources.derived import Unfinished, derive_source
 from octree_loader.sources.locations import shown_location
 from octree_protocol.geometry import Dataset
 from octree_protocol.slots import BEGUN, DONE, SLOT_HEADER_BYTES, write_progress
@@ -116,7 +117,7 @@ class Loader:
         self._running[order.task] = None
         write_progress(self._memory, order.slots[0], BEGUN)
         watch.start()
-        error, transient = "", False
+        error, transient, unfinished = "", False, False
         present: list[bool] = []
         try:
             known = self._sources.get(order.dataset)
@@ -134,6 +135,8 @@ class Loader:
                 out: np.ndarray[Any, Any] = np.ndarray(shape, dtype, self._memory, slot + SLOT_HEADER_BYTES)
                 pieces.append(Piece(box, out))
             present = source.read(order.level, pieces)
+        except Unfinished:
+            unfinished = True
         except SourceError as caught:
             error, transient = str(caught), caught.transient
         except Exception as caught:  # a source is other people's code; whatever it does, it costs this load only
@@ -148,6 +151,7 @@ class Loader:
             time.monotonic_ns(),
             error[:_REASON_CHARACTERS],
             transient,
+            unfinished,
         )
 
     def _open(self, dataset: int) -> tuple[Source, Dataset, np.dtype[Any]]:
@@ -159,6 +163,7 @@ class Loader:
                 if source.dtype.newbyteorder("=") != np.dtype(order.dataset.dtype).newbyteorder("="):
                     where = shown_location(order.location)
                     raise SourceError(f"{where} has changed its dtype to {source.dtype}; restart the daemon")
+                source = derive_source(source, order.dataset, order.making)
                 known = self._sources[dataset] = (source, order.dataset, np.dtype(order.dataset.dtype))
             return known
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from octree_loader.sources.base import Piece, SourceError, StoredLevel
 from octree_loader.sources.placement import Numbers, axis_named, default_axes, is_rgb, place_levels
@@ -57,6 +58,16 @@ class AssembledSource:
     arrays: tuple[LevelArray, ...] = field(repr=False)
     kind: str = "intensity"
     channels: tuple[Channel, ...] = ()
+
+    @property
+    def can_sample(self) -> bool:
+        """Whether single voxels of the coarsest level can be had in no time, by `sample`."""
+        return self.levels[-1].random_access and hasattr(self.arrays[-1], "sample")
+
+    def sample(self, level: int, places: Sequence[NDArray[np.intp]]) -> NDArray[Any]:
+        """The voxels at these places along each axis, all combinations of them."""
+        voxels: NDArray[Any] = self.arrays[level].sample(places)  # type: ignore[attr-defined]
+        return voxels
 
     def read(self, level: int, pieces: Sequence[Piece]) -> list[bool]:
         """See `base.Source.read`."""

@@ -50,6 +50,12 @@ class NpyArray:
             np.copyto(out, self._data[slices_of(box)])
         return [True] * len(pieces)
 
+    def sample(self, places: Sequence[NDArray[np.intp]]) -> NDArray[Any]:
+        """Single voxels: all combinations of these places along each axis."""
+        self._check_length()
+        voxels: NDArray[Any] = self._data[np.ix_(*places)]
+        return voxels
+
     def _check_length(self) -> None:
         """To read a mapped file beyond its end kills the process, so the end is looked at first."""
         length = os.fstat(self._descriptor).st_size
