@@ -13,7 +13,11 @@ __all__ = ["open_source"]
 
 
 def open_source(spec: SourceSpec) -> Source:
-    """Open a dataset: an OME-Zarr pyramid, a Zarr array, a ``.npy`` file, or what ``module:factory`` yields.
+    """Open a dataset: a file or folder in any format that is known, or what ``module:factory`` yields.
+
+    What is known is listed in `local` and `bioio_file.READABLE`. One image of several is named after the place where
+    they lie: ``plate.zarr/A/1/0``, ``slide.svs/2``, ``file.h5:/path/in/file``; without that it is the first, where one
+    is, and an error that lists them, where none is.
 
     Options that every location takes: `axes` (one letter each, ``"tzyx"``, or a list of names), `scale` and
     `translation` (of level 0, one number an axis, in world units), `rgb` (the last axis holds 3 or 4 samples of a
