@@ -350,10 +350,21 @@ def patched(path: Path, tag: int, value: int) -> None:
         handle.write(struct.pack("<HII", 4, 1, value) if kind else b"")
 
 
+def claimed(path: Path, tag: int, count: int) -> None:
+    """Let a tag of the first page claim to have so many values."""
+    with tifffile.TiffFile(path) as file:
+        at = file.pages[0].tags[tag].offset
+    with path.open("r+b") as handle:
+        handle.seek(at + 4)
+        handle.write(struct.pack("<I", count))
+
+
 LIES: dict[str, Callable[[Path], None]] = {
     "width 2^31": lambda path: patched(path, 256, 1 << 31),
     "tiles 2^24 wide": lambda path: patched(path, 322, 1 << 24),
     "tiles without width": lambda path: patched(path, 322, 0),
+    "2^31 offsets": lambda path: claimed(path, 324, 1 << 31),
+    "2^31 lengths": lambda path: claimed(path, 325, 1 << 31),
     "cut in its header": lambda path: path.write_bytes(path.read_bytes()[:12]),
     "no bytes": lambda path: path.write_bytes(b""),
     "no TIFF": lambda path: path.write_bytes(b"hello, I am a text\n" * 30),

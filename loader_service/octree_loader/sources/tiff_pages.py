@@ -316,7 +316,9 @@ class TiffArray:
         if page is None:
             return None
         offsets, lengths = tuple(page.dataoffsets), tuple(page.databytecounts)
-        if not offsets or not any(lengths):
+        if not offsets or not lengths:  # not what was never written: that has places, of length 0
+            raise SourceError(f"{self.where} has a page that does not say where its voxels are: the file is damaged")
+        if not any(lengths):
             return None
         path = page.parent.filehandle.path
         if not lies_in(path, os.path.dirname(os.path.realpath(self._files.path))):
