@@ -5,6 +5,7 @@ Knows how Qt, signals and exceptions go together, and nothing of what the window
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import sys
@@ -71,9 +72,25 @@ def show_window(opening: Opening, size: tuple[int, int] | None, options: ViewOpt
     with _quit_on_signals(window, asked), _bugs_close(window) as bugs:
         window.show()
         application.exec_()
-    if window.opening_error is not None:
-        raise window.opening_error
+    error = window.opening_error
+    _destroy(window)
+    if error is not None:
+        raise error
     return EXIT_BUG if bugs else 0
+
+
+def _destroy(window: Any) -> None:
+    """Have Qt destroy a window now, with all that is in it.
+
+    Left to the end of the process, its widgets would go in whatever order Python takes its modules apart, some after
+    the application object: that ends with a segmentation fault, now and then.
+    """
+    from qtpy.QtCore import QCoreApplication, QEvent
+
+    window.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.DeferredDelete)
+    QCoreApplication.processEvents()
+    gc.collect()
 
 
 @contextmanager

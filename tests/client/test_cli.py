@@ -297,7 +297,7 @@ def test_a_signal_closes_the_window_and_ends_the_daemon(pyramid: Path, number: i
         sys.exit(main([{str(pyramid)!r}, "--size", "800x600", "--pixel-size", "0.5"]))
     """
     viewer = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)],
+        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(code)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
