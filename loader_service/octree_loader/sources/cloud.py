@@ -80,10 +80,15 @@ def open_client(location: RemoteLocation, access: Access) -> Any:
     from obstore.store import HTTPStore
 
     options = _client_options()
-    if location.login:
-        encoded = base64.b64encode(location.login.encode()).decode()
-        options["default_headers"] = {"authorization": f"Basic {encoded}"}
+    header = authorization(location)
+    if header is not None:
+        options["default_headers"] = {"authorization": header}
     return HTTPStore.from_url(location.url, client_options=options, retry_config=_retry())
+
+
+def authorization(location: RemoteLocation) -> str | None:
+    """The header for a URL that has a user and a password."""
+    return f"Basic {base64.b64encode(location.login.encode()).decode()}" if location.login else None
 
 
 def _client_options() -> Any:

@@ -57,9 +57,9 @@ def _open_folder(path: str, options: Placing) -> AssembledSource:
         from octree_loader.sources import stack, tensor_formats
 
         if os.path.isfile(os.path.join(path, "info")):
-            return tensor_formats.open_precomputed(path, options)
+            return tensor_formats.open_precomputed(FolderStore(path), options)
         if tensor_formats.is_n5(path):
-            return tensor_formats.open_n5(path, options)
+            return tensor_formats.open_n5(FolderStore(path), options)
         names = stack.planes_in(path)
         if names:
             return stack.open_stack(path, names, options)

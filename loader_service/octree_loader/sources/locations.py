@@ -16,6 +16,7 @@ SCHEMES = ("http", "https", "s3", "gs")
 
 _REMOTE = re.compile(r"(?:https?|s3|gs)://", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_ANY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,221}", re.ASCII)
 
 
@@ -49,6 +50,11 @@ def shown_location(location: str) -> str:
     rest = rest.partition("#")[0]
     host, slash, path = rest.partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{'?...' if query else ''}"
+
+
+def shown_text(text: str) -> str:
+    """A text of somebody else's with every URL in it as `shown_location` gives it."""
+    return _ANY.sub(lambda found: shown_location(found[0]), text)
 
 
 def parse_remote(location: str) -> RemoteLocation:

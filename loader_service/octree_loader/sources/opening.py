@@ -78,10 +78,16 @@ def open_location(location: str, options: OwnOptions, others: Mapping[str, Any])
     if "\0" in location or not location:
         raise SourceError("the location of a dataset is a path, or module:factory")
     if is_remote(location):
-        from octree_loader.sources.ome_zarr import open_zarr
         from octree_loader.sources.remote_store import open_remote
 
-        return open_zarr(open_remote(location, others), options.placing)
+        store = open_remote(location, others)
+        if store.kind != "zarr":
+            from octree_loader.sources.tensor_formats import open_n5, open_precomputed
+
+            return (open_n5 if store.kind == "n5" else open_precomputed)(store, options.placing)
+        from octree_loader.sources.ome_zarr import open_zarr
+
+        return open_zarr(store, options.placing)
     path = local_path(location)
     if _FACTORY.fullmatch(location) and not os.path.lexists(path):
         from octree_loader.sources.array_like import open_factory

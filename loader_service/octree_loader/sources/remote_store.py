@@ -13,7 +13,7 @@ from typing import Any
 
 from octree_loader.sources.base import SourceError
 from octree_loader.sources.chunk_files import Fetch, Index
-from octree_loader.sources.cloud import Access, access_options, open_client
+from octree_loader.sources.cloud import Access, access_options, authorization, open_client
 from octree_loader.sources.locations import RemoteLocation, parse_remote
 from octree_loader.sources.remote_chunks import RemoteChunks, RemoteShards
 from octree_loader.sources.remote_files import RemoteFiles
@@ -64,6 +64,17 @@ class RemoteStore:
             reason = files.denied or f"{self.where} has none of {', '.join(_ROOT)}"
             raise SourceError(f"there is no dataset at {self.where}, or it may not be read: {reason}")
         self._consolidate()
+
+    @property
+    def kind(self) -> str:
+        """What lies at the root: ``zarr``, ``n5`` or ``precomputed``."""
+        said = self._documents
+        if not any(said[name] is not None for name in ("zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata")):
+            if isinstance(said["info"], Mapping) and "scales" in said["info"]:
+                return "precomputed"
+            if said["attributes.json"] is not None:
+                return "n5"
+        return "zarr"
 
     def document(self, node: str, name: str) -> Any | None:
         """See `Store.document`."""
@@ -130,7 +141,7 @@ class RemoteStore:
                 found["endpoint"] = endpoint.rstrip("/")
             if (region := self._configured("region")) is not None:
                 found["aws_region"] = region
-            if self._configured("skip_signature") == "True":
+            if (self._configured("skip_signature") or "").lower() == "true":
                 found["aws_credentials"] = {"type": "anonymous"}
             elif access.profile is not None:
                 found["aws_credentials"] = {"type": "profile", "profile": access.profile}
@@ -139,7 +150,9 @@ class RemoteStore:
             return None if access.endpoint else {"driver": "gcs", "bucket": location.host, "path": path}
         base, question, query = location.url.partition("?")
         base = "/".join(part for part in (base.rstrip("/"), node) if part)
-        return {"driver": "http", "base_url": f"{base}/{question}{query}"}
+        found = {"driver": "http", "base_url": f"{base}/{question}{query}"}
+        header = authorization(location)
+        return found if header is None else {**found, "headers": [f"authorization: {header}"]}
 
     def _configured(self, key: str) -> str | None:
         value = self.files.client.config.get(key)

@@ -65,6 +65,10 @@ class Store(Protocol):
         """The folder of a node for those who read files themselves, if there is one."""
         ...
 
+    def kvstore(self, node: str) -> dict[str, Any] | None:
+        """The folder of a node as tensorstore opens it, if it can."""
+        ...
+
     def for_zarr(self, node: str) -> tuple[Any, str]:
         """The store as zarr-python opens it, and the path of a node in that."""
         ...
@@ -135,6 +139,10 @@ class FolderStore:
         if not lies_in(folder, self._root):
             raise SourceError(f"{name_in(self.where, node)} is a link that leads out of the dataset: copy the array")
         return folder
+
+    def kvstore(self, node: str) -> dict[str, Any]:
+        """See `Store.kvstore`."""
+        return {"driver": "file", "path": f"{self.folder(node)}/"}
 
     def for_zarr(self, node: str) -> tuple[Any, str]:
         """See `Store.for_zarr`."""
@@ -211,6 +219,10 @@ class ZippedStore:
 
     def folder(self, node: str) -> str | None:  # noqa: ARG002
         """See `Store.folder`: there is none."""
+        return None
+
+    def kvstore(self, node: str) -> dict[str, Any] | None:  # noqa: ARG002
+        """See `Store.kvstore`: the file would be opened once for each array."""
         return None
 
     def for_zarr(self, node: str) -> tuple[Any, str]:

@@ -49,6 +49,10 @@ class Subtree:
         """See `Store.folder`."""
         return self._store.folder(self._at(node))
 
+    def kvstore(self, node: str) -> dict[str, Any] | None:
+        """See `Store.kvstore`."""
+        return self._store.kvstore(self._at(node))
+
     def for_zarr(self, node: str) -> tuple[Any, str]:
         """See `Store.for_zarr`."""
         return self._store.for_zarr(self._at(node))

@@ -19,6 +19,7 @@ from octree_loader.sources.assembled import LevelArray
 from octree_loader.sources.base import Box, Piece, SourceError
 from octree_loader.sources.boxes import Gathering, Index, gather, indices_of, overlap_of, slices_of
 from octree_loader.sources.codecs import encoded_bytes_most
+from octree_loader.sources.locations import shown_text
 from octree_loader.sources.stores import Store, name_in
 from octree_loader.sources.zarr_metadata import ArrayMetadata
 
@@ -28,6 +29,9 @@ READS_UNDER_WAY = 8
 #: Threads of tensorstore for decoding and for files. The pools are our parallelism: more would take the cores from the
 #: other workers.
 DECODING_THREADS, FILE_THREADS = 1, 4
+
+#: Requests to a distant store that one process has under way.
+REQUESTS_UNDER_WAY = 32
 
 
 def open_foreign_array(store: Store, node: str, metadata: ArrayMetadata) -> LevelArray:
@@ -59,6 +63,9 @@ def _context() -> Any:
             "cache_pool": {"total_bytes_limit": 0},
             "data_copy_concurrency": {"limit": DECODING_THREADS},
             "file_io_concurrency": {"limit": FILE_THREADS},
+            # Distant stores: many under way; retries are few, since the scheduler tries again later.
+            **{f"{kind}_request_concurrency": {"limit": REQUESTS_UNDER_WAY} for kind in ("http", "s3", "gcs")},
+            **{f"{kind}_request_retries": {"max_retries": 2, "max_delay": "1s"} for kind in ("http", "s3", "gcs")},
         }
     )
 
@@ -174,7 +181,7 @@ class TensorArray(_ForeignArray):
             if text.startswith("NOT_FOUND"):
                 return None
             transient = text.startswith(("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"))
-            raise SourceError(f"{self.where} cannot be read: {text[:500]}", transient=transient) from error
+            raise SourceError(f"{self.where} cannot be read: {shown_text(text[:500])}", transient=transient) from error
         return data
 
 

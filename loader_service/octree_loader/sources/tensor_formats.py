@@ -13,14 +13,16 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 
 from octree_loader.sources.assembled import AssembledSource, LevelArray, Placing, assemble
 from octree_loader.sources.base import Box, SourceError
+from octree_loader.sources.locations import shown_text
 from octree_loader.sources.placement import Numbers, axis_named
-from octree_loader.sources.stores import FolderStore, check_node, name_in
+from octree_loader.sources.stores import Store, check_node, name_in
 from octree_loader.sources.tensor import TensorArray, _context
 from octree_loader.sources.tiff import unit_named
 from octree_loader.sources.zarr_metadata import STORAGE_CHUNK_BYTES, ArrayMetadata, check_shape, plain_dtype
@@ -52,7 +54,7 @@ def _open(where: str, specification: dict[str, Any]) -> Any:
     try:
         return tensorstore.open(whole, read=True, context=_context()).result()
     except Exception as error:  # metadata that it cannot make sense of raise anything
-        raise SourceError(f"{where} does not open with tensorstore: {str(error)[:500]}") from error
+        raise SourceError(f"{where} does not open with tensorstore: {shown_text(str(error)[:500])}") from error
 
 
 def _metadata(where: str, array: Any) -> ArrayMetadata:
@@ -72,9 +74,9 @@ def _metadata(where: str, array: Any) -> ArrayMetadata:
 # --- N5 -------------------------------------------------------------------------------------------------------------
 
 
-def open_n5(path: str, options: Placing) -> AssembledSource:
+def open_n5(store: Store, options: Placing) -> AssembledSource:
     """Open an N5 dataset, or a group with the levels of one (``s0``, ``s1`` ... or ``multiscales``)."""
-    store = FolderStore(path)
+    path = store.where
     said = _attributes(store, "")
     if "dimensions" in said:
         scale, translation, axes = _n5_placing(said, {}, len(said["dimensions"]))
@@ -102,7 +104,7 @@ def is_n5(folder: str) -> bool:
     )
 
 
-def n5_images(store: FolderStore) -> list[str]:
+def n5_images(store: Store) -> list[str]:
     """Nodes of the images below the root: pyramids, and arrays that belong to none."""
     found: list[str] = []
     budget, level = 1024, [""]
@@ -121,12 +123,12 @@ def n5_images(store: FolderStore) -> list[str]:
     return found
 
 
-def _attributes(store: FolderStore, node: str) -> Mapping[str, Any]:
+def _attributes(store: Store, node: str) -> Mapping[str, Any]:
     said = store.document(node, "attributes.json")
     return said if isinstance(said, Mapping) else {}
 
 
-def _n5_levels(store: FolderStore, said: Mapping[str, Any], node: str = "") -> list[str]:
+def _n5_levels(store: Store, said: Mapping[str, Any], node: str = "") -> list[str]:
     """Nodes of the levels of a group."""
     try:
         paths = [str(entry["path"]) for entry in said["multiscales"][0]["datasets"]]
@@ -134,13 +136,14 @@ def _n5_levels(store: FolderStore, said: Mapping[str, Any], node: str = "") -> l
     except (LookupError, TypeError):
         pass
     numbers = sorted(int(m.group(1)) for child in store.children(node) if (m := _LEVEL.fullmatch(child)))
+    if not numbers and store.folder(node) is None:  # a store that may not be able to list
+        numbers = list(takewhile(lambda n: _attributes(store, name_in("", node, f"s{n}")), range(limits.LEVELS)))
     levels = [name_in("", node, f"s{number}") for number in numbers]
     return [level for level in levels if "dimensions" in _attributes(store, level)][: limits.LEVELS]
 
 
-def _open_n5_array(store: FolderStore, node: str) -> LevelArray:
+def _open_n5_array(store: Store, node: str) -> LevelArray:
     where = name_in(store.where, node)
-    folder = store.folder(node)
     said = _attributes(store, node)
     edges = said.get("blockSize")
     if not isinstance(edges, list) or not all(isinstance(edge, int) and edge > 0 for edge in edges):
@@ -149,7 +152,7 @@ def _open_n5_array(store: FolderStore, node: str) -> LevelArray:
         raise SourceError(
             f"{where} has blocks of {math.prod(edges)} voxels, which no worker can decode: write it again"
         )
-    turned = _open(where, {"driver": "n5", "kvstore": {"driver": "file", "path": folder + "/"}}).T
+    turned = _open(where, {"driver": "n5", "kvstore": store.kvstore(node)}).T
     sizes = store.sizes(node, "", "/")
     return _Turned(where, _metadata(where, turned), lambda index: sizes(index[::-1]), turned)
 
@@ -189,7 +192,7 @@ def _n5_placing(
     return scale, offset, axes or None
 
 
-def _n5_factors(store: FolderStore, nodes: list[str], said: Mapping[str, Any], count: int) -> list[Numbers | None]:
+def _n5_factors(store: Store, nodes: list[str], said: Mapping[str, Any], count: int) -> list[Numbers | None]:
     """Downsampling of each level, as it or the group says it."""
     of_group = said.get("downsamplingFactors") or said.get("scales")
     factors = []
@@ -205,9 +208,9 @@ def _n5_factors(store: FolderStore, nodes: list[str], said: Mapping[str, Any], c
 # --- precomputed ----------------------------------------------------------------------------------------------------
 
 
-def open_precomputed(path: str, options: Placing) -> AssembledSource:
+def open_precomputed(store: Store, options: Placing) -> AssembledSource:
     """Open a Neuroglancer volume: one image with a level a scale, in nanometres."""
-    store = FolderStore(path)
+    path = store.where
     said: Any = store.document("", "info")
     try:
         scales = said["scales"]
@@ -222,13 +225,12 @@ def open_precomputed(path: str, options: Placing) -> AssembledSource:
     arrays: list[LevelArray] = []
     for number, key in enumerate(keys):
         where = name_in(path, key)
-        if os.path.isabs(key) or not os.path.realpath(os.path.join(path, key)).startswith(os.path.realpath(path)):
-            raise SourceError(f"{path}/info names a level at {key!r}: paths lead from the dataset downwards only")
+        store.folder(check_node(path, key))  # it lies below the root, whatever links there are
         array = _open(
             where,
             {
                 "driver": "neuroglancer_precomputed",
-                "kvstore": {"driver": "file", "path": os.path.realpath(path) + "/"},
+                "kvstore": store.kvstore(""),
                 "scale_index": number,
             },
         )
@@ -257,9 +259,7 @@ def open_precomputed(path: str, options: Placing) -> AssembledSource:
     return assemble(path, arrays, known, options)
 
 
-def _precomputed_sizes(
-    store: FolderStore, key: str, metadata: ArrayMetadata, origin: Index
-) -> Callable[[Index], int | None]:
+def _precomputed_sizes(store: Store, key: str, metadata: ArrayMetadata, origin: Index) -> Callable[[Index], int | None]:
     """Length of the file of a chunk: ``x0-x1_y0-y1_z0-z1``."""
     sizes = store.sizes(check_node(store.where, key), "", "_")
     shape, chunk = metadata.shape[-3:][::-1], metadata.chunk[-3:][::-1]
