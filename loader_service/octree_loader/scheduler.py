@@ -15,13 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Sequence
 
-from octree_loader.actions import Actions, Client, Load, Part, PoolSpec, StartWorker, StopWorker
+from octree_loader.actions import BACKGROUND, Actions, Client, Load, Part, PoolSpec, StartWorker, StopWorker
 from octree_loader.arena import Arena
 from octree_loader.chunk import Chunk, ChunkState, LevelCut, View
 from octree_loader.delay import Ranked, ViewQueue
 from octree_loader.placement import Pool, Task, Worker
 from octree_loader.planning import DatasetPlan
-from octree_loader.priority import rank
+from octree_loader.priority import last_of_tier, rank
 from octree_loader.profile import LoadProfile, Rate
 from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import Announce, Failure, LoadTime, Ready, Wanted
@@ -52,6 +52,7 @@ class _Dataset:
         "cuts",
         "dtype",
         "failed",
+        "made",
         "missing",
         "nbytes",
         "plan",
@@ -65,12 +66,18 @@ class _Dataset:
         self.dtype = dtype
         self.cuts = [LevelCut(level, itemsize) for level in plan.dataset.levels]
         self.profile = LoadProfile()
+        #: Of the levels that are not stored: to make a chunk may take a hundred times as long as to read one.
+        self.made = LoadProfile()
         self.profile_changed = False
         self.rate = Rate()
         self.chunks = 0
         self.nbytes = 0
         self.missing = 0
         self.failed = 0
+
+    def profile_of(self, level: int) -> LoadProfile:
+        """How loads of a level behave."""
+        return self.made if self.plan.makes(level) else self.profile
 
 
 class _Outbox:
@@ -154,7 +161,7 @@ class Scheduler:
                     lists = waiting[number_of_pool] = ([], [])
                 spec = self.pools[number_of_pool].spec
                 due = chunk.not_before
-                if spec.delay_seconds and not self.datasets[key.dataset].profile.fast(spec.auto_sync_ms):
+                if spec.delay_seconds and not self.datasets[key.dataset].profile_of(key.level).fast(spec.auto_sync_ms):
                     due = max(due, chunk.since + spec.delay_seconds)
                 if due > now:
                     lists[1].append((due, rank(entry), chunk))
@@ -291,11 +298,14 @@ class Scheduler:
             return
         dataset = self.datasets[done.dataset]
         pool = self.pools[done.load.pool]
-        dataset.profile.observe(wall, cpu, blocked)
+        dataset.profile_of(done.load.level).observe(wall, cpu, blocked)
         dataset.profile_changed = True
         for chunk, there in zip(done.chunks, present, strict=True):
             if self._deaths:
                 self._deaths.pop(chunk.key, None)
+            if chunk.views and all(view.client is BACKGROUND for view in chunk.views):
+                self._end_in_background(chunk)
+                continue
             if not there:
                 self._end_as_missing(chunk, dataset)
                 continue
@@ -315,6 +325,16 @@ class Scheduler:
             else:
                 for client in {view.client: None for view in views}:
                     self._outbox(client).ready.append(chunk.announcement)
+
+    def unfinished(self, task: int, now: float) -> None:
+        """A load has done its share and is to go on later: after what else is wanted of its tier."""
+        done = self._finish(task, now)
+        if done is None:
+            return
+        for chunk in done.chunks:
+            self.arena.discard(chunk.slot)
+            chunk.slot = -1
+            self._wait_again(chunk, now, last_of_tier(chunk.rank))
 
     def failed(self, task: int, reason: str, transient: bool, now: float) -> None:
         """A load ended in an error. One that may pass is tried again a little later."""
@@ -351,6 +371,14 @@ class Scheduler:
                 oldest.began = max(oldest.began, now)
         return done
 
+    def _end_in_background(self, chunk: Chunk) -> None:
+        """What nobody looks at has been made and is on disk: its slot is better used for something else."""
+        self.arena.discard(chunk.slot)
+        del self.chunks[chunk.key]
+        for view in chunk.views:
+            del view.wanted[chunk.key]
+            self._outbox(view.client).missing.append(chunk.key)
+
     def _end_as_missing(self, chunk: Chunk, dataset: _Dataset) -> None:
         self.arena.discard(chunk.slot)
         chunk.slot = -1
@@ -370,8 +398,8 @@ class Scheduler:
         if not chunk.views:
             del self.chunks[chunk.key]
 
-    def _wait_again(self, chunk: Chunk, now: float) -> None:
-        """Put a chunk whose load came to nothing back in line for all who want it, ahead of its tier."""
+    def _wait_again(self, chunk: Chunk, now: float, rank_: int = 0) -> None:
+        """Put a chunk whose load came to nothing back in line for all who want it, by default ahead of its tier."""
         if not chunk.views:
             del self.chunks[chunk.key]
             return
@@ -382,12 +410,12 @@ class Scheduler:
                 number = 0
                 view.queues[0] = ViewQueue()
                 self.pools[0].views.append(view)
-            view.queues[number].delay(max(now, chunk.not_before), 0, chunk)
+            view.queues[number].delay(max(now, chunk.not_before), rank_, chunk)
 
     # --- decisions ---------------------------------------------------------------------------------------------------
 
-    def decide(self, now: float) -> Actions:
-        """All that follows from the events so far."""
+    def decide(self, now: float, announce: bool = True) -> Actions:
+        """All that follows from the events so far; what clients are to be told may be left for the next time."""
         actions = Actions()
         for pool in self.pools:
             for hung in pool.hung(now, self.load_timeout):
@@ -395,9 +423,26 @@ class Scheduler:
                 actions.stop.append(StopWorker(pool.number, hung.number, reason))
             if pool.views:
                 self._fill(pool, actions, now)
-        if self._outboxes:
+        if announce and self._outboxes:
             self._announce(actions)
         return actions
+
+    def loading(self) -> int:
+        """How many loads are under way."""
+        return len(self._tasks)
+
+    def has_news(self) -> bool:
+        """Whether there is something that clients have not been told."""
+        return bool(self._outboxes)
+
+    def awaited(self) -> bool:
+        """Whether anything that a client wants has not been begun."""
+        return any(
+            queue.ready or queue.delayed
+            for view in self.views.values()
+            if view.client is not BACKGROUND
+            for queue in view.queues.values()
+        )
 
     def next_wakeup(self) -> float | None:
         """When `decide` must be asked again even if nothing happens."""
@@ -415,7 +460,12 @@ class Scheduler:
             view, rank_, chunk = found
             dataset = self.datasets[chunk.key.dataset]
             alone = bool(self._deaths) and chunk.key in self._deaths
-            worker, newcomer = pool.place(dataset.profile, self.cores, alone, may_start)
+            if view.client is BACKGROUND and self.awaited():
+                pool.put_back(view, rank_, chunk)
+                return
+            chunk.rank = rank_
+            profile = dataset.profile_of(chunk.key.level)
+            worker, newcomer = pool.place(profile, self.cores, alone, may_start)
             if newcomer is not None:
                 actions.start.append(StartWorker(pool.number, newcomer.number))
             if worker is None or not self._begin(pool, worker, view, chunk, dataset, actions, now):
@@ -438,7 +488,9 @@ class Scheduler:
         number = self._next_task
         self._next_task += 1
         parts = tuple([Part(c.key.index, c.slot) for c in chunks])
-        load = Load(number, pool.number, worker.number, chunk.key.dataset, level, dataset.profile.waiting, parts)
+        load = Load(
+            number, pool.number, worker.number, chunk.key.dataset, level, dataset.profile_of(level).waiting, parts
+        )
         if chunk.key in self._deaths:
             worker.alone = number
         self._tasks[number] = worker.tasks[number] = Task(load, chunks, chunk.key.dataset, now, view.client)

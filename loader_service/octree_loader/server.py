@@ -5,6 +5,7 @@ Reads messages and outcomes, tells the scheduler, and does what it decides. Know
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
@@ -15,15 +16,18 @@ from dataclasses import dataclass, field
 
 import zmq
 
-from octree_loader.actions import Actions
+from octree_loader.actions import BACKGROUND, Actions
+from octree_loader.builder import Builder
 from octree_loader.catalog import Catalog, voxel_bytes
 from octree_loader.health import LoadLog, describe_status
+from octree_loader.level_cache import LevelCache
 from octree_loader.loop import Loop
 from octree_loader.memory import Segment
 from octree_loader.orders import Outcome
 from octree_loader.planning import DatasetPlan
 from octree_loader.pools import Pools
 from octree_loader.scheduler import Scheduler
+from octree_loader.sources.locations import is_remote
 from octree_protocol import PROTOCOL_VERSION, codec, limits
 from octree_protocol.errors import LocalProtocolError, OctreeError, RemoteProtocolError
 from octree_protocol.messages import (
@@ -50,6 +54,11 @@ log = logging.getLogger("octree.server")
 
 #: Clients are looked over for silence this often. Seconds.
 _ROUNDS = 0.5
+
+#: While so many loads are under way, clients are told of them together, at most so often. Each message wakes the client
+#: and costs as much as a load; nobody sees a chunk a millisecond later. Loads, seconds.
+_BUSY_LOADS = 32
+_ANNOUNCE_PAUSE = 0.001
 
 #: Entries in one announcement: the longest (8 axes) stay well below the limit of a frame.
 _ANNOUNCED_AT_ONCE = 4096
@@ -116,6 +125,9 @@ class Server:
         self._stopping = ""
         self._dirty = False
         self._next_round = 0.0
+        self.builder = Builder(scheduler.cores)
+        self._wants_built = 0
+        self._announced_at = 0.0
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # else a client that does not read loses messages unnoticed
@@ -139,14 +151,19 @@ class Server:
     def run(self, on_ready: Callable[[], None] = lambda: None) -> str:
         """Serve until `stop`; returns why it ended."""
         self._pools.warm_up()
+        # Chunks come and go in the thousands, and none of them is a cycle: what lives already need not be looked at
+        # again, and what is new less often than after every 700 objects.
+        gc.freeze()
+        gc.set_threshold(20_000, 50, 50)
         on_ready()
         more = False
         while not self._stopping:
             # The descriptor of a ZeroMQ socket only tells of *changes*: look at the socket itself before waiting.
             received = self._receive()
+            looking = self._build()
             self._settle()
             more = self._pools.run_own()
-            if more or received or self._dirty:
+            if more or received or looking or self._dirty:
                 self._loop.wait(0)
             else:
                 self._loop.wait(self._patience())
@@ -171,10 +188,12 @@ class Server:
 
     def _patience(self) -> float:
         now = time.monotonic()
-        until = self._next_round if self.clients else now + 60.0
+        until = self._next_round if self.clients or self.builder.busy else now + 60.0
         wake = self.scheduler.next_wakeup()
         if wake is not None:
             until = min(until, wake)
+        if self.scheduler.has_news():
+            until = min(until, self._announced_at + _ANNOUNCE_PAUSE)
         return max(0.0, until - now)
 
     def _settle(self) -> None:
@@ -182,7 +201,19 @@ class Server:
         self._dirty = True
         while self._dirty:
             self._dirty = False
-            self._do(self.scheduler.decide(time.monotonic()))
+            now = time.monotonic()
+            announce = now >= self._announced_at + _ANNOUNCE_PAUSE or self.scheduler.loading() < _BUSY_LOADS
+            if announce:
+                self._announced_at = now
+            self._do(self.scheduler.decide(now, announce))
+
+    def _build(self) -> bool:
+        """While nobody waits for anything, make the levels that datasets lack. Returns whether to come again at once."""
+        if not (self.builder.hungry and self.builder.busy) or self.scheduler.awaited():
+            return False
+        self._wants_built += 1
+        self.scheduler.want(BACKGROUND, 0, self._wants_built, self.builder.wants(), time.monotonic())
+        return self.builder.looking
 
     def _do(self, actions: Actions) -> None:
         memory = self.segment.view
@@ -195,6 +226,9 @@ class Server:
         if actions.loads:
             self._pools.load(actions.loads)
         for identity, announce in actions.announce.items():
+            if identity is BACKGROUND:
+                self.builder.heard(announce)
+                continue
             client = self.clients.get(identity)  # type: ignore[call-overload]
             if client is not None:
                 self._announce(client, announce)
@@ -222,7 +256,9 @@ class Server:
         self._dirty = True
         if self._load_log.enabled:
             self._load_log.write(self.scheduler.load_of(outcome.task), outcome)
-        if outcome.error:
+        if outcome.unfinished:
+            self.scheduler.unfinished(outcome.task, time.monotonic())
+        elif outcome.error:
             log.warning("a load failed: %s", outcome.error)
             self.scheduler.failed(outcome.task, outcome.error, outcome.transient, time.monotonic())
         else:
@@ -298,6 +334,8 @@ class Server:
         welcome = Welcome(PROTOCOL_VERSION, self.instance, names, self.settings, self.segment.address())
         if self._send(client, welcome):
             log.info("client %s (pid %d) is here", client.name, client.pid)
+            if progress := self.builder.all_progress():
+                self._send(client, Announce(progress=progress))
 
     def _describe(self, client: Client, message: Describe) -> None:
         def answer(plan: DatasetPlan | None, reason: str) -> None:
@@ -307,7 +345,13 @@ class Server:
                 return
             if plan.dataset.id not in self.scheduler.datasets:
                 self.scheduler.add_dataset(plan, voxel_bytes(plan))
-                self._pools.add_dataset(plan, self.catalog.entries[plan.dataset.name].spec)
+                spec = self.catalog.entries[plan.dataset.name].spec
+                self._pools.add_dataset(plan, spec)
+                # What is far away is read when somebody looks at it: nobody asked us to fetch all of it.
+                wanted = not self.settings.force_synchronous and not is_remote(spec.location)
+                if plan.making is not None and plan.making.cache and wanted:
+                    cache = LevelCache(plan.making.cache, plan.dataset, plan.making.kept(len(plan.levels)))
+                    self.builder.add(plan.dataset, plan.making, cache.has)
             self._send(client, Described(plan.dataset, message.about))
 
         self.catalog.open(message.dataset, answer)
@@ -348,7 +392,10 @@ class Server:
             self._dirty = True
 
     def _look_over(self, now: float) -> None:
-        """Drop the clients that have been silent for too long; what they had pinned is free."""
+        """Drop the clients that have been silent for too long; what they had pinned is free. Tell them of progress."""
+        if news := self.builder.news():
+            for client in list(self.clients.values()):
+                self._send(client, Announce(progress=news))
         for client in list(self.clients.values()):
             if now - client.heard > limits.HEARTBEAT_TIMEOUT:
                 self._drop(client, f"nothing heard for {now - client.heard:.1f} s")
