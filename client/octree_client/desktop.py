@@ -72,10 +72,10 @@ def show_window(opening: Opening, size: tuple[int, int] | None, options: ViewOpt
     with _quit_on_signals(window, asked), _bugs_close(window) as bugs:
         window.show()
         application.exec_()
-    error = window.opening_error
+    refusal = window.opening_error
     _destroy(window)
-    if error is not None:
-        raise error
+    if refusal is not None:
+        raise refusal
     return EXIT_BUG if bugs else 0
 
 

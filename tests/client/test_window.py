@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_pyramid(folder / "rings.zarr", rings, scale=0.5, chunk=128)
     stack = np.stack([[np.roll(rings[:300, :400], 10 * z + 50 * t, 1) for z in range(4)] for t in range(3)])
     write_pyramid(folder / "stack.zarr", stack, axes="tzyx", chunk=128)
-    write_pyramid(folder / "broken.zarr", rings[:400, :400], scale=0.5, chunk=128, levels=1)
+    write_pyramid(folder / "broken.zarr", rings[:400, :400], scale=0.5, chunk=128)
     chunk = folder / "broken.zarr" / "0" / "c" / "1" / "1"
     chunk.write_bytes(chunk.read_bytes()[:40])
     np.save(folder / "colour.npy", np.stack([rings >> 8, y // 4, x // 5], axis=-1).astype("u1"))
