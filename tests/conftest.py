@@ -19,6 +19,12 @@ if (root := str(Path(__file__).resolve().parent.parent)) not in sys.path:
 pytest_plugins = ["tests.leaks"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Levels that daemons make are kept in a folder of the tests' own."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def display() -> Iterator[str]:
     """A display of our own, for tests with windows: ``DISPLAY`` is set to it for the rest of the session.

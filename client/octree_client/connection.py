@@ -147,6 +147,8 @@ class Connection:
         self.settings = ViewerSettings()
         self.datasets: tuple[str, ...] = ()
         self.arena: SharedArena | None = None
+        #: Chunks made and chunks in all of the levels that a dataset lacks, by its number.
+        self.progress: dict[int, tuple[int, int]] = {}
         self._on_lost = on_lost
         self._numbers = itertools.count(1)
         self._views = itertools.count(1)
@@ -368,6 +370,8 @@ class Connection:
                 log.warning("the daemon at %s: %s", self.address, error)
                 continue
             if isinstance(message, Announce):
+                for told in message.progress:
+                    self.progress[told.dataset] = (told.done, told.total)
                 for inbox in tuple(self._inboxes.values()):
                     inbox.put(message)
             elif isinstance(message, Described):
@@ -385,6 +389,7 @@ class Connection:
         self.settings = message.settings
         self.datasets = message.datasets
         self._instance = message.instance
+        self.progress = {}
         if message.arena is not None:
             try:
                 self.arena = SharedArena(message.arena.path, message.arena.nbytes, message.arena.token)

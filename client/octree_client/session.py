@@ -47,6 +47,10 @@ class Image:
         self.levels = tuple(LevelArray(session.connection, dataset, n) for n in range(len(dataset.levels)))
         self.shape = self.levels[0].shape
 
+    def progress(self) -> tuple[int, int]:
+        """Chunks that the daemon has made of the levels that this dataset lacks, and chunks in all; (0, 0) of none."""
+        return self.session.connection.progress.get(self.dataset.id, (0, 0))
+
     def __repr__(self) -> str:
         return f"<image {self.name}: {''.join(self.axes)} {self.shape} {self.dtype}, {len(self.levels)} levels>"
 

@@ -11,6 +11,9 @@ from octree_protocol.messages import Announce
 #: Whoever wants chunks; the scheduler only tells one from another.
 Client = Hashable
 
+#: Wants what nobody waits for (`builder`): it comes after everybody else, and leaves nothing in the arena.
+BACKGROUND: Client = "background"
+
 
 class PoolSpec(NamedTuple):
     """What the scheduler must know of a pool. Sorted by `relative_level` they share out all relative levels.

@@ -158,6 +158,8 @@ def plan_spec(number: int, spec: SourceSpec, tile_size: int, cache: CacheRoot | 
     (full resolution and nothing else).
     """
     which = spec.options.get("levels", "made")
+    if not isinstance(which, str):
+        which = "made"  # it is the argument of a factory
     if which not in ("made", "stored", "zero-only"):
         raise SourceError(f"dataset {spec.name!r}: the option levels is {which!r}: say made, stored or zero-only")
     source = open_source(spec)

@@ -33,6 +33,7 @@ class Chunk:
         "key",
         "nbytes",
         "not_before",
+        "rank",
         "reason",
         "shape",
         "since",
@@ -48,6 +49,8 @@ class Chunk:
         self.views: list[View] = []
         self.since = now
         self.not_before = 0.0
+        #: Of the queue that it was last taken from.
+        self.rank = 0
         self.slot = -1
         self.generation = 0
         self.errors = 0

@@ -226,7 +226,12 @@ def _rename_async(raw: dict[str, Any], mistakes: list[str]) -> None:
 
 def _anchor(raw: dict[str, Any], folder: str) -> None:
     """Make the paths in a file's content absolute."""
-    for section, key in (("loader_defaults", "log_path"), ("octree", "log_path"), ("memory", "directory")):
+    for section, key in (
+        ("loader_defaults", "log_path"),
+        ("octree", "log_path"),
+        ("memory", "directory"),
+        ("memory", "cache_directory"),
+    ):
         values = raw.get(section)
         if isinstance(values, dict) and isinstance(values.get(key), str) and values[key]:
             values[key] = _absolute(values[key], folder)

@@ -25,6 +25,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from octree_loader.arena import SMALLEST_ARENA_BYTES
+from octree_loader.level_cache import default_directory
 from octree_loader.memory import arena_bytes, shared_directory
 from octree_protocol import limits
 from octree_protocol.addresses import DEFAULT_NAME, check_name, parse_address
@@ -77,6 +78,19 @@ _Bytes = Annotated[
         {
             "anyOf": [
                 {"type": "integer", "minimum": SMALLEST_ARENA_BYTES, "maximum": 1 << 46},
+                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KMGTkmgt]?i?[Bb])?\s*$"},
+            ]
+        }
+    ),
+]
+_CacheBytes = Annotated[
+    int,
+    BeforeValidator(_to_bytes),
+    Field(strict=True, ge=0, le=1 << 50),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": 1 << 50},
                 {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*([KMGTkmgt]?i?[Bb])?\s*$"},
             ]
         }
@@ -188,7 +202,7 @@ class ServeSettings(_Section):
 
 
 class MemorySettings(_Section):
-    """The arena: the shared memory that holds the chunks of all clients. Its budget is hard."""
+    """The arena: the shared memory that holds the chunks of all clients. Its budget is hard. And the cache on disk."""
 
     directory: _Text = Field(
         default_factory=shared_directory,
@@ -198,6 +212,16 @@ class MemorySettings(_Section):
         default=1 << 30,
         description='Size of the arena, a number of bytes or text such as "4GiB"; if not given, 1 GiB but at most half '
         "of what is free.",
+    )
+    cache_directory: _Text = Field(
+        default_factory=default_directory,
+        description="Folder in which levels that datasets lack are kept once they are made; octree-serve in the user's "
+        "cache folder.",
+    )
+    cache_bytes: _CacheBytes = Field(
+        default=20 << 30,
+        description='What these may take on disk, a number of bytes or text such as "50GiB"; the ones used longest ago '
+        "are removed. 0 keeps nothing: they are made anew each time.",
     )
 
     @model_validator(mode="before")

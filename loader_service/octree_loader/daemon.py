@@ -15,6 +15,7 @@ from octree_loader.catalog import Catalog
 from octree_loader.config import Config, resolve_pools
 from octree_loader.health import LoadLog
 from octree_loader.instance import InstanceLock, default_address
+from octree_loader.level_cache import CacheRoot
 from octree_loader.loop import Loop
 from octree_loader.memory import Segment, arena_bytes, remove_dead_segments, shared_directory
 from octree_loader.scheduler import Scheduler
@@ -48,6 +49,7 @@ def run(config: Config, *, lifeline: int | None = None, on_ready: Callable[[Serv
     segment: Segment | None = None
     loop = Loop()
     load_log: LoadLog | None = None
+    cache = CacheRoot(config.memory.cache_directory, config.memory.cache_bytes)
     server: Server | None = None
     try:
         for address in addresses:
@@ -81,7 +83,7 @@ def run(config: Config, *, lifeline: int | None = None, on_ready: Callable[[Serv
         server = Server(
             addresses,
             scheduler,
-            Catalog(specs, config.octree.tile_size, loop.call),
+            Catalog(specs, config.octree.tile_size, loop.call, cache),
             segment,
             loop,
             tuple(pool.backend for pool in pools),
@@ -98,6 +100,7 @@ def run(config: Config, *, lifeline: int | None = None, on_ready: Callable[[Serv
         if lifeline is not None:
             _watch_lifeline(lifeline, loop, server)
         ready = server
+        cache.trim_later()
         return server.run(lambda: on_ready(ready))
     finally:
         if server is not None:
@@ -110,6 +113,7 @@ def run(config: Config, *, lifeline: int | None = None, on_ready: Callable[[Serv
             segment.unlink()
         if load_log is not None:
             load_log.close()
+        cache.close()
         loop.close()
         for lock in locks:
             lock.release()

@@ -74,8 +74,11 @@ def describe_status(server: Server, pools: Pools, about: int) -> Status:
         known = scheduler.datasets.get(entry.number)
         counts = (known.chunks, known.nbytes, known.missing, known.failed) if known else (0, 0, 0, 0)
         rates = known.rate.per_second(now) if known else (0.0, 0.0)
+        built = server.builder.progress(entry.number)
         load_ms = known.profile.wall * 1e3 if known else 0.0
-        datasets.append(DatasetStatus(name, shown_location(entry.spec.location), entry.state, load_ms, *counts, *rates))
+        datasets.append(
+            DatasetStatus(name, shown_location(entry.spec.location), entry.state, load_ms, *counts, *rates, *built)
+        )
     return Status(
         version=version("octree-serve"),
         pid=server.pid,

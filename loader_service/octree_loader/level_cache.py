@@ -110,7 +110,7 @@ class CacheRoot:
         self.nbytes_most = nbytes_most
         self._locks: dict[str, HeldLock] = {}
         self._guard = threading.Lock()
-        self._trimming: threading.Thread | None = None
+        self._trimming: threading.Timer | None = None
 
     def claim(self, key: str, dataset: Dataset, kept: range) -> str:
         """The folder for the made levels `kept` of a dataset; it stays while this daemon runs.
@@ -152,11 +152,11 @@ class CacheRoot:
             os.makedirs(os.path.join(folder, name), exist_ok=True)
         return lock
 
-    def trim_soon(self) -> None:
-        """Have `trim` done in a thread; at most one at a time."""
-        if self._trimming is None or not self._trimming.is_alive():
-            self._trimming = threading.Thread(target=self.trim, name="octree-trim", daemon=True)
-            self._trimming.start()
+    def trim_later(self, seconds: float = 5.0) -> None:
+        """Have `trim` done in a thread of its own, when whoever starts us has got their first picture."""
+        self._trimming = threading.Timer(seconds, self.trim)
+        self._trimming.name, self._trimming.daemon = "octree-trim", True
+        self._trimming.start()
 
     def trim(self) -> list[str]:
         """Remove what is over the limit: of the datasets that no daemon uses, those used longest ago. Returns them."""
@@ -182,6 +182,8 @@ class CacheRoot:
 
     def close(self) -> None:
         """Let go of all folders; what was to last as long as the daemon is removed."""
+        if self._trimming is not None:
+            self._trimming.cancel()
         for folder, lock in self._locks.items():
             lock.close()
             if os.path.basename(folder).startswith(_ONCE):

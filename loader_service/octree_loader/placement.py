@@ -5,7 +5,7 @@ Only `scheduler` changes these books; `pools` does what comes of them.
 
 from __future__ import annotations
 
-from octree_loader.actions import Client, Load, PoolSpec
+from octree_loader.actions import BACKGROUND, Client, Load, PoolSpec
 from octree_loader.chunk import Chunk, ChunkState, View
 from octree_loader.fairness import FairShare
 from octree_loader.profile import LoadProfile
@@ -128,6 +128,8 @@ class Pool:
                     heads[view.client] = view
         if not heads:
             return None
+        if len(heads) > 1:
+            heads.pop(BACKGROUND, None)
         client = next(iter(heads)) if len(heads) == 1 else self.fair.choose(heads)
         view = heads[client]
         rank, chunk = view.queues[number].ready.pop()

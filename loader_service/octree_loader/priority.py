@@ -20,6 +20,11 @@ def rank(wanted: Wanted) -> int:
     return ((wanted.tier << _RELATIVE_BITS | coverage) << _PRIORITY_BITS) | wanted.priority
 
 
+def last_of_tier(rank_: int) -> int:
+    """After everything else of the same tier."""
+    return (tier_of(rank_) + 1 << _RELATIVE_BITS + _PRIORITY_BITS) - 1
+
+
 def tier_of(rank_: int) -> int:
     """The tier that went into a rank."""
     return rank_ >> (_RELATIVE_BITS + _PRIORITY_BITS)

@@ -208,7 +208,7 @@ class Server:
             self._do(self.scheduler.decide(now, announce))
 
     def _build(self) -> bool:
-        """While nobody waits for anything, make the levels that datasets lack. Returns whether to come again at once."""
+        """While nobody waits, make the levels that datasets lack. Returns whether to come again at once."""
         if not (self.builder.hungry and self.builder.busy) or self.scheduler.awaited():
             return False
         self._wants_built += 1

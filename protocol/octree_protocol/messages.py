@@ -156,13 +156,25 @@ class LoadTime(msgspec.Struct, frozen=True, array_like=True, gc=False):
     milliseconds: float
 
 
+class LevelProgress(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How far the levels that a dataset lacks have been made: chunks that are there, and chunks in all."""
+
+    dataset: int
+    done: _Count
+    total: _Count
+
+
 class Announce(Message, frozen=True, tag="announce"):
-    """What became of chunks that the client wants: filled, not there, or not readable."""
+    """What became of chunks that the client wants: filled, not there, or not readable.
+
+    `progress` is told to every client, whatever it wants, at most twice a second.
+    """
 
     ready: Annotated[tuple[Ready, ...], Meta(max_length=limits.ANNOUNCED)] = ()
     missing: Annotated[tuple[ChunkKey, ...], Meta(max_length=limits.ANNOUNCED)] = ()
     failed: Annotated[tuple[Failure, ...], Meta(max_length=limits.ANNOUNCED)] = ()
     load_times: Annotated[tuple[LoadTime, ...], Meta(max_length=limits.DATASETS)] = ()
+    progress: Annotated[tuple[LevelProgress, ...], Meta(max_length=limits.DATASETS)] = ()
 
 
 class Pong(Message, frozen=True, tag="pong"):
@@ -205,7 +217,10 @@ class PoolStatus(msgspec.Struct, frozen=True):
 
 
 class DatasetStatus(msgspec.Struct, frozen=True):
-    """One dataset: how fast it loads now and what came of its chunks so far."""
+    """One dataset: how fast it loads now and what came of its chunks so far.
+
+    `levels_done` of `levels_total` chunks of the levels that it lacks have been made; 0 of 0 if it lacks none.
+    """
 
     name: str
     source: str
@@ -217,6 +232,8 @@ class DatasetStatus(msgspec.Struct, frozen=True):
     failed: int = 0
     chunks_per_second: float = 0.0
     bytes_per_second: float = 0.0
+    levels_done: int = 0
+    levels_total: int = 0
 
 
 class ClientStatus(msgspec.Struct, frozen=True):
