@@ -31,6 +31,10 @@ log = logging.getLogger("octree.catalog")
 Answer = Callable[[DatasetPlan | None, str], None]
 
 
+#: So many levels above an array in memory are not kept on disk: to make a chunk of them costs less than a file.
+MADE_FROM_MEMORY = 2
+
+
 @dataclass(slots=True)
 class Entry:
     """One dataset of the catalogue. `state` is "closed", "opening", "open" or "unreadable"."""
@@ -180,8 +184,10 @@ def plan_spec(number: int, spec: SourceSpec, tile_size: int, cache: CacheRoot | 
     if cache is not None:
         levels = plan.dataset.levels
         kept_from = first_kept(levels, making.stored, voxel_bytes(plan), cache.nbytes_most)
-        kept = range(kept_from, making.averaged(len(levels)).stop)
         key = fingerprint(spec.location, spec.options, levels, f"{plan.dataset.dtype} {plan.dataset.kind}")
+        if not key and described.levels[-1].random_access:
+            kept_from = max(kept_from, making.stored + MADE_FROM_MEMORY)
+        kept = range(kept_from, making.averaged(len(levels)).stop)
         making = replace(making, kept_from=kept_from, cache=cache.claim(key, plan.dataset, kept))
     return replace(plan, making=making)
 

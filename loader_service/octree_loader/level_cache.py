@@ -127,7 +127,7 @@ class CacheRoot:
                     _write_metadata(folder, dataset, kept)
             return folder
         except OSError as error:
-            log.warning("made levels of %s are not kept: %s: %s", dataset.name, folder, error.strerror or error)
+            log.warning("made levels of %s are not kept: %s: %s", dataset.name, folder, error.strerror or str(error))
             return ""
 
     def _hold(self, folder: str) -> HeldLock:
@@ -315,7 +315,7 @@ class LevelCache:
             if array.read([Piece(self._dataset.levels[level].chunk_extent(index), out)])[0]:
                 return True
         except SourceError as error:
-            log.warning("%s; it is made anew", error)
+            log.warning("%s; it is made anew", str(error))
             return None
         return False if os.path.exists(self._path("absent", level, index)) else None
 
@@ -338,7 +338,7 @@ class LevelCache:
             return True
         except OSError as error:
             self._broken = True
-            log.warning("made levels of %s are not kept any more: %s", self._dataset.name, error)
+            log.warning("made levels of %s are not kept any more: %s", self._dataset.name, str(error))
             with contextlib.suppress(OSError):
                 os.unlink(partial)
             return False

@@ -28,7 +28,12 @@ class Obedience:
 
     @property
     def source(self) -> dict[str, Any]:
-        return {"source": "tests.system.factories:obedient", "folder": str(self.folder), **self.options}
+        return {
+            "source": "tests.system.factories:obedient",
+            "levels": "stored",
+            "folder": str(self.folder),
+            **self.options,
+        }
 
     def order(self, what: str, level: int, row: int, column: int, text: str = "") -> Path:
         """Have something happen whenever that chunk is read."""
