@@ -48,9 +48,7 @@ class Level(msgspec.Struct, frozen=True):
 
     def chunk_extent(self, index: Sequence[int]) -> tuple[tuple[int, int], ...]:
         """First and one-past-last voxel of a chunk along each axis, clipped to the image."""
-        return tuple(
-            (i * c, min((i + 1) * c, s)) for i, c, s in zip(index, self.chunk_shape, self.shape, strict=True)
-        )
+        return tuple((i * c, min((i + 1) * c, s)) for i, c, s in zip(index, self.chunk_shape, self.shape, strict=True))
 
     def chunk_voxels(self, index: Sequence[int]) -> tuple[int, ...]:
         """Shape of a chunk's data in voxels: `chunk_shape`, less what the image's edge cuts off."""
@@ -58,9 +56,7 @@ class Level(msgspec.Struct, frozen=True):
 
     def contains(self, index: Sequence[int]) -> bool:
         """Whether the grid has such a chunk."""
-        return len(index) == len(self.shape) and all(
-            0 <= i < n for i, n in zip(index, self.grid(), strict=True)
-        )
+        return len(index) == len(self.shape) and all(0 <= i < n for i, n in zip(index, self.grid(), strict=True))
 
     def voxel_to_world(self, axis: int, voxel: float) -> float:
         """World coordinate of a position in continuous voxel coordinates, where voxel ``i`` covers ``[i, i + 1)``."""
