@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from tests.bench.figures import Figure
 
 #: In the order in which they run.
-SECTIONS = ("planning", "throughput", "remote", "shards", "announcing", "jump", "pan", "whip", "walk")
+SECTIONS = (
+    "planning",
+    "throughput",
+    "remote",
+    "shards",
+    "announcing",
+    "jump",
+    "pan",
+    "whip",
+    "walk",
+    "levels",
+    "opening",
+)
 
 
 @dataclass(frozen=True, slots=True)
