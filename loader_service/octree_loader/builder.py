@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import product
 
 from octree_loader.pyramid import Making
+from octree_protocol import limits
 from octree_protocol.geometry import Dataset
 from octree_protocol.keys import ChunkKey, Tier
 from octree_protocol.messages import Announce, LevelProgress, Wanted
@@ -99,7 +100,11 @@ class Builder:
                 else:
                     self._under_way[key] = None
         self.looking = looked == _LOOKED_FOR and self.hungry
-        return [Wanted(key, 0, Tier.RECENT, number) for number, key in enumerate(self._under_way)]
+        # To all pools in turn: so the workers of each are there when the first viewer needs them.
+        return [
+            Wanted(key, limits.LEVELS if key.index[-1] % 2 else 0, Tier.RECENT, number)
+            for number, key in enumerate(self._under_way)
+        ]
 
     def heard(self, announce: Announce) -> None:
         """What became of chunks that were wanted."""

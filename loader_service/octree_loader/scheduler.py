@@ -48,6 +48,7 @@ _MISSING, _FAILED = ChunkState.MISSING, ChunkState.FAILED
 
 class _Dataset:
     __slots__ = (
+        "built",
         "chunks",
         "cuts",
         "dtype",
@@ -68,12 +69,19 @@ class _Dataset:
         self.profile = LoadProfile()
         #: Of the levels that are not stored: to make a chunk may take a hundred times as long as to read one.
         self.made = LoadProfile()
+        #: Whether all of them lie in the cache.
+        self.built = False
         self.profile_changed = False
         self.rate = Rate()
         self.chunks = 0
         self.nbytes = 0
         self.missing = 0
         self.failed = 0
+
+    def costs_more_than_finer(self, level: int) -> bool:
+        """Whether a chunk of a level is still to be made of all the finer ones below it."""
+        making = self.plan.making
+        return making is not None and not self.built and level in making.averaged(len(self.plan.levels))
 
     def profile_of(self, level: int) -> LoadProfile:
         """How loads of a level behave."""
@@ -132,6 +140,10 @@ class Scheduler:
         """A dataset can be wanted from now on; `itemsize` is the bytes of one voxel (of one sample)."""
         self.datasets[plan.dataset.id] = _Dataset(plan, plan.dataset.dtype, itemsize)
 
+    def levels_built(self, dataset: int) -> None:
+        """All levels that a dataset lacks have been made: a chunk of them costs no more than any other."""
+        self.datasets[dataset].built = True
+
     def want(self, client: Client, number: int, sequence: int, entries: Iterable[Wanted], now: float) -> None:
         """A client's view wants exactly these chunks from now on. An older sequence than the last is ignored."""
         view = self.views.get((client, number))
@@ -155,7 +167,12 @@ class Scheduler:
                     continue
             wanted[key] = chunk
             if chunk.state is _WAITING:
-                number_of_pool = pool_of_relative[entry.relative_level]
+                place = rank(entry)
+                relative = entry.relative_level
+                if relative > 0 and self.datasets[key.dataset].costs_more_than_finer(key.level):
+                    # As a stand-in it would come later than what it stands in for.
+                    relative, place = 0, last_of_tier(place)
+                number_of_pool = pool_of_relative[relative]
                 lists = waiting.get(number_of_pool)
                 if lists is None:
                     lists = waiting[number_of_pool] = ([], [])
@@ -164,9 +181,9 @@ class Scheduler:
                 if spec.delay_seconds and not self.datasets[key.dataset].profile_of(key.level).fast(spec.auto_sync_ms):
                     due = max(due, chunk.since + spec.delay_seconds)
                 if due > now:
-                    lists[1].append((due, rank(entry), chunk))
+                    lists[1].append((due, place, chunk))
                 else:
-                    lists[0].append((rank(entry), chunk))
+                    lists[0].append((place, chunk))
         view.wanted = wanted
         for chunk in before.values():
             self._let_go(chunk, view)

@@ -60,6 +60,10 @@ _ROUNDS = 0.5
 _BUSY_LOADS = 32
 _ANNOUNCE_PAUSE = 0.001
 
+#: Nothing is made in the background until clients have wanted nothing for so long: who has just opened a dataset is
+#: about to look at it, and needs the processors to draw. Seconds.
+_QUIET = 0.4
+
 #: Entries in one announcement: the longest (8 axes) stay well below the limit of a frame.
 _ANNOUNCED_AT_ONCE = 4096
 
@@ -127,6 +131,7 @@ class Server:
         self._next_round = 0.0
         self.builder = Builder(scheduler.cores)
         self._wants_built = 0
+        self._demanded = 0.0
         self._announced_at = 0.0
         self._context = zmq.Context(io_threads=1)
         self._socket = self._context.socket(zmq.ROUTER)
@@ -209,7 +214,12 @@ class Server:
 
     def _build(self) -> bool:
         """While nobody waits, make the levels that datasets lack. Returns whether to come again at once."""
-        if not (self.builder.hungry and self.builder.busy) or self.scheduler.awaited():
+        if not (self.builder.hungry and self.builder.busy):
+            return False
+        now = time.monotonic()
+        if self.scheduler.awaited():
+            self._demanded = now
+        if now - self._demanded < _QUIET:
             return False
         self._wants_built += 1
         self.scheduler.want(BACKGROUND, 0, self._wants_built, self.builder.wants(), time.monotonic())
@@ -352,6 +362,7 @@ class Server:
                 if plan.making is not None and plan.making.cache and wanted:
                     cache = LevelCache(plan.making.cache, plan.dataset, plan.making.kept(len(plan.levels)))
                     self.builder.add(plan.dataset, plan.making, cache.has)
+                    self._demanded = time.monotonic()
             self._send(client, Described(plan.dataset, message.about))
 
         self.catalog.open(message.dataset, answer)
@@ -394,6 +405,9 @@ class Server:
     def _look_over(self, now: float) -> None:
         """Drop the clients that have been silent for too long; what they had pinned is free. Tell them of progress."""
         if news := self.builder.news():
+            for told in news:
+                if told.done == told.total:
+                    self.scheduler.levels_built(told.dataset)
             for client in list(self.clients.values()):
                 self._send(client, Announce(progress=news))
         for client in list(self.clients.values()):

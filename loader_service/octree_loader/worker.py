@@ -109,6 +109,11 @@ class Loader:
         """Remember how a dataset is opened; the first load opens it."""
         self._specs[order.dataset.id] = order
 
+    def makes(self, order: LoadOrder) -> bool:
+        """Whether a load makes a chunk that is not stored."""
+        making = self._specs[order.dataset].making if order.dataset in self._specs else None
+        return making is not None and order.level >= making.stored
+
     def load(self, order: LoadOrder) -> Outcome:
         """Carry out one load. Never raises: what goes wrong is the outcome."""
         watch: _Stopwatch | None = getattr(self._stopwatch, "mine", None)
@@ -206,6 +211,10 @@ def serve(channel: socket.socket, loader: Loader) -> None:
                     threads = ThreadPoolExecutor(WAITING_DEPTH, thread_name_prefix="octree-read")
                 threads.submit(load_and_tell, load)
                 continue
+            if outcomes and loader.makes(load):  # that may take long: what is done already does not wait for it
+                with telling:
+                    tell(outcomes)
+                outcomes = []
             outcome = loader.load(load)
             if not outcomes:
                 oldest = outcome.filled_ns - outcome.wall_ns  # a slow one does not wait for the next

@@ -69,7 +69,7 @@ def _scheduler() -> Scheduler:
     scheduler = Scheduler(Arena(16 << 20), [PoolSpec(0, 2, 0.0, 0.0), PoolSpec(2, 2, 0.0, 0.0)], cores=2)
     scheduler.add_dataset(_plan(), 2)
     for pool, _ in enumerate(scheduler.pools):
-        scheduler.want("warm", pool, 1, [Wanted(ChunkKey(0, 3 - pool, (0, 0)), 2 * pool)], 0.0)
+        scheduler.want("warm", pool, 1, [Wanted(ChunkKey(0, 0, (7, 7 - pool)), 2 * pool)], 0.0)
         for start in scheduler.decide(0.0).start:
             scheduler.worker_started(start.pool, start.worker)
         for load in scheduler.decide(0.0).loads:
@@ -128,10 +128,10 @@ def test_what_a_client_wants_too_stays_for_it() -> None:
 def test_what_is_not_finished_goes_on_after_the_others() -> None:
     scheduler = _scheduler()
     long = ChunkKey(0, 2, (1, 1))
-    scheduler.want("viewer", 0, 1, [Wanted(long, 2)], 1.0)
+    scheduler.want("viewer", 0, 1, [Wanted(long)], 1.0)
     (load,) = scheduler.decide(1.0).loads
-    others = [Wanted(ChunkKey(0, 0, (row, 0)), 2, priority=row) for row in range(3)]
-    scheduler.want("viewer", 0, 2, [Wanted(long, 2), *others], 1.1)
+    others = [Wanted(ChunkKey(0, 0, (row, 0)), 0, priority=row) for row in range(3)]
+    scheduler.want("viewer", 0, 2, [Wanted(long), *others], 1.1)
     scheduler.unfinished(load.task, 1.2)
     order = []
     for _ in range(10):
@@ -143,3 +143,17 @@ def test_what_is_not_finished_goes_on_after_the_others() -> None:
             order.append(load.level)
             scheduler.loaded(load.task, [True] * len(load.parts), 0.01, 0.01, 0.0, 1, 1.3)
     assert order == [0, 0, 0, 2]
+
+
+def test_a_stand_in_that_is_made_of_everything_comes_last_until_all_are_made() -> None:
+    for built in (False, True):
+        scheduler = _scheduler()
+        if built:
+            scheduler.levels_built(0)
+        top = ChunkKey(0, 3, (0, 0))
+        ideal = [Wanted(ChunkKey(0, 1, (row, 0)), 0, priority=row) for row in range(8)]
+        scheduler.want("viewer", 0, 1, [Wanted(top, 2), *ideal], 1.0)
+        begun = [load.parts[0].grid_index + (load.level,) for load in scheduler.decide(1.0).loads]
+        assert begun
+        assert ((0, 0, 3) in begun) == built
+        scheduler.validate()
