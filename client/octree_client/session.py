@@ -182,7 +182,7 @@ def open(
         location = str(source)
         if "://" not in location and not _is_factory(location):
             location = str(Path(location).expanduser().absolute())
-        name = location.rpartition(":")[2] if _is_factory(location) else Path(location.rstrip("/")).name.split(".")[0]
+        name = location.rpartition(":")[2] if _is_factory(location) else _stem(location)
         name = name or "image"
         named[name] = {"source": location, **options} if options else location
     embedded = EmbeddedDaemon(named, Path(config) if config is not None else None, settings)
@@ -195,6 +195,14 @@ def open(
         session.close()
         raise
     return session
+
+
+def _stem(location: str) -> str:
+    """What a file is called without its ending; the 4 of ``image-0.4`` is none."""
+    name = Path(location.rstrip("/")).name
+    while (ending := Path(name).suffix) and not ending[1:].isdigit():
+        name = name.removesuffix(ending)
+    return name
 
 
 def _is_factory(location: str) -> bool:
