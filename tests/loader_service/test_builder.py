@@ -153,7 +153,7 @@ def test_a_stand_in_that_is_made_of_everything_comes_last_until_all_are_made() -
         top = ChunkKey(0, 3, (0, 0))
         ideal = [Wanted(ChunkKey(0, 1, (row, 0)), 0, priority=row) for row in range(8)]
         scheduler.want("viewer", 0, 1, [Wanted(top, 2), *ideal], 1.0)
-        begun = [load.parts[0].grid_index + (load.level,) for load in scheduler.decide(1.0).loads]
+        begun = [(*load.parts[0].grid_index, load.level) for load in scheduler.decide(1.0).loads]
         assert begun
         assert ((0, 0, 3) in begun) == built
         scheduler.validate()
