@@ -12,17 +12,17 @@ argument, in seconds.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Sequence
 
 from octree_loader.actions import BACKGROUND, Actions, Client, Load, Part, PoolSpec, StartWorker, StopWorker
 from octree_loader.arena import Arena
-from octree_loader.chunk import Chunk, ChunkState, LevelCut, View
+from octree_loader.books import DatasetBook, Outbox
+from octree_loader.chunk import Chunk, ChunkState, View
 from octree_loader.delay import Ranked, ViewQueue
+from octree_loader.gathering import read_together
 from octree_loader.placement import Pool, Task, Worker
 from octree_loader.planning import DatasetPlan
 from octree_loader.priority import last_of_tier, rank
-from octree_loader.profile import LoadProfile, Rate
 from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import Announce, Failure, LoadTime, Ready, Wanted
 
@@ -35,67 +35,9 @@ _DEATHS_BEFORE_QUARANTINE = 5
 #: Waits before a read that failed for a passing reason is tried again. Seconds.
 _RETRY_AFTER = (0.25, 1.0)
 
-#: Chunks of a shard that are read together at most: more would keep one worker busy and the others idle.
-_GATHERED_MOST = 48
-
-#: Chunks that one storage chunk may be cut into and still be filled all at once.
-_SIBLINGS_MOST = 64
-
 
 _WAITING, _LOADING, _READY = ChunkState.WAITING, ChunkState.LOADING, ChunkState.READY
 _MISSING, _FAILED = ChunkState.MISSING, ChunkState.FAILED
-
-
-class _Dataset:
-    __slots__ = (
-        "built",
-        "chunks",
-        "cuts",
-        "dtype",
-        "failed",
-        "made",
-        "missing",
-        "nbytes",
-        "plan",
-        "profile",
-        "profile_changed",
-        "rate",
-    )
-
-    def __init__(self, plan: DatasetPlan, dtype: str, itemsize: int) -> None:
-        self.plan = plan
-        self.dtype = dtype
-        self.cuts = [LevelCut(level, itemsize) for level in plan.dataset.levels]
-        self.profile = LoadProfile()
-        #: Of the levels that are not stored: to make a chunk may take a hundred times as long as to read one.
-        self.made = LoadProfile()
-        #: Whether all of them lie in the cache.
-        self.built = False
-        self.profile_changed = False
-        self.rate = Rate()
-        self.chunks = 0
-        self.nbytes = 0
-        self.missing = 0
-        self.failed = 0
-
-    def costs_more_than_finer(self, level: int) -> bool:
-        """Whether a chunk of a level is still to be made of all the finer ones below it."""
-        making = self.plan.making
-        return making is not None and not self.built and level in making.averaged(len(self.plan.levels))
-
-    def profile_of(self, level: int) -> LoadProfile:
-        """How loads of a level behave."""
-        return self.made if self.plan.makes(level) else self.profile
-
-
-class _Outbox:
-    __slots__ = ("failed", "load_times", "missing", "ready")
-
-    def __init__(self) -> None:
-        self.ready: list[Ready] = []
-        self.missing: list[ChunkKey] = []
-        self.failed: list[Failure] = []
-        self.load_times: list[LoadTime] = []
 
 
 class Scheduler:
@@ -119,7 +61,7 @@ class Scheduler:
         self.cores = max(1, cores)
         self.load_timeout = load_timeout
         self.pools = [Pool(number, spec) for number, spec in enumerate(pools)]
-        self.datasets: dict[int, _Dataset] = {}
+        self.datasets: dict[int, DatasetBook] = {}
         self.chunks: dict[ChunkKey, Chunk] = {}
         self.views: dict[tuple[Client, int], View] = {}
         self.forgotten_waiting = 0
@@ -128,7 +70,7 @@ class Scheduler:
         self._next_task = 0
         self._tasks: dict[int, Task] = {}
         self._deaths: dict[ChunkKey, int] = {}
-        self._outboxes: dict[Client, _Outbox] = {}
+        self._outboxes: dict[Client, Outbox] = {}
         self._pool_of_relative = {
             relative: max([p.number for p in self.pools if p.spec.relative_level <= relative], default=0)
             for relative in range(-128, 129)
@@ -138,7 +80,7 @@ class Scheduler:
 
     def add_dataset(self, plan: DatasetPlan, itemsize: int) -> None:
         """A dataset can be wanted from now on; `itemsize` is the bytes of one voxel (of one sample)."""
-        self.datasets[plan.dataset.id] = _Dataset(plan, plan.dataset.dtype, itemsize)
+        self.datasets[plan.dataset.id] = DatasetBook(plan, plan.dataset.dtype, itemsize)
 
     def levels_built(self, dataset: int) -> None:
         """All levels that a dataset lacks have been made: a chunk of them costs no more than any other."""
@@ -396,7 +338,7 @@ class Scheduler:
             del view.wanted[chunk.key]
             self._outbox(view.client).missing.append(chunk.key)
 
-    def _end_as_missing(self, chunk: Chunk, dataset: _Dataset) -> None:
+    def _end_as_missing(self, chunk: Chunk, dataset: DatasetBook) -> None:
         self.arena.discard(chunk.slot)
         chunk.slot = -1
         chunk.state = _MISSING
@@ -490,14 +432,17 @@ class Scheduler:
                 return
 
     def _begin(
-        self, pool: Pool, worker: Worker, view: View, chunk: Chunk, dataset: _Dataset, actions: Actions, now: float
+        self, pool: Pool, worker: Worker, view: View, chunk: Chunk, dataset: DatasetBook, actions: Actions, now: float
     ) -> bool:
         """Give a chunk (and what is cut from the same storage chunk) slots, and the load to a worker."""
         level = chunk.key.level
         if not self._give_slot(chunk, actions):
             return False
         chunks = [chunk]
-        for sibling in self._siblings(chunk, dataset, now):
+        usage = self.arena.usage()
+        room = usage.free + usage.recent > usage.nbytes // 2
+        plan, cut = dataset.plan.levels[level], dataset.cuts[level]
+        for sibling in read_together(chunk, plan, cut, self.chunks, self._deaths, room, now):
             if not self._give_slot(sibling, actions):
                 break
             self.chunks[sibling.key] = sibling
@@ -528,55 +473,12 @@ class Scheduler:
         actions.generations.append((given.slot, given.generation))
         return True
 
-    def _siblings(self, chunk: Chunk, dataset: _Dataset, now: float) -> list[Chunk]:
-        """The other chunks that the same read yields: all that wait, and while there is room those nobody asked for.
-
-        The view that wants one part of a storage chunk comes to the others next; decoding them again would cost more
-        than their place among the RECENT.
-        """
-        key = chunk.key
-        plan = dataset.plan.levels[key.level]
-        if plan.gathers:
-            return [] if chunk.apart else self._gathered(chunk, dataset, now)
-        if not plan.shares or math.prod(plan.block_shape) > _SIBLINGS_MOST:
-            return []
-        usage = self.arena.usage()
-        room = usage.free + usage.recent > usage.nbytes // 2
-        found = []
-        for index in plan.chunks_of_block(plan.block(key.index)):
-            other_key = ChunkKey(key.dataset, key.level, index)
-            if other_key == key:
-                continue
-            other = self.chunks.get(other_key)
-            if other is not None:
-                if other.state is _WAITING and other.not_before <= now:
-                    found.append(other)
-            elif room and other_key not in self._deaths:
-                found.append(Chunk(other_key, dataset.cuts[key.level], now))
-        # Those that are wanted get their slots first, should the arena run out.
-        found.sort(key=lambda other: not other.views)
-        return found
-
-    def _gathered(self, chunk: Chunk, dataset: _Dataset, now: float) -> list[Chunk]:
-        """The chunks that wait and lie in the same shard, the nearest first."""
-        key = chunk.key
-        plan = dataset.plan.levels[key.level]
-        found = []
-        for index in plan.chunks_of_block(plan.block(key.index)):
-            other = self.chunks.get(ChunkKey(key.dataset, key.level, index))
-            if other is None or other is chunk or other.apart:
-                continue
-            if other.state is _WAITING and other.not_before <= now:
-                found.append(other)
-        found.sort(key=lambda other: sum((a - b) ** 2 for a, b in zip(key.index, other.key.index, strict=True)))
-        return found[: _GATHERED_MOST - 1]
-
     # --- answers -----------------------------------------------------------------------------------------------------
 
-    def _outbox(self, client: Client) -> _Outbox:
+    def _outbox(self, client: Client) -> Outbox:
         outbox = self._outboxes.get(client)
         if outbox is None:
-            outbox = self._outboxes[client] = _Outbox()
+            outbox = self._outboxes[client] = Outbox()
         return outbox
 
     def _announce(self, actions: Actions) -> None:
