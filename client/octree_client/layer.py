@@ -171,7 +171,7 @@ class ImageLayer:
         return changed
 
     def _announce(self, announce: Announce) -> bool:
-        changed = False
+        changed = bool(announce.progress)  # nothing to draw anew, but something to tell beside the picture
         chunk_of = self._template.chunk
         for load_time in announce.load_times:
             if load_time.dataset == self.dataset.id:

@@ -88,8 +88,19 @@ def level_text(drawn: Iterable[int], ideal: int | None, count: int) -> str:
     return f"level {shown} → {ideal}"
 
 
-def loading_message(final: int, provisional: int, missing: int, failed: int, empty: int, reason: str = "") -> Message:
-    """How the cells in view stand: ``loading 12 of 20``, ``final``, ``3 missing``, ``2 failed: reason``."""
+def loading_message(
+    final: int,
+    provisional: int,
+    missing: int,
+    failed: int,
+    empty: int,
+    reason: str = "",
+    made: tuple[int, int] = (0, 0),
+) -> Message:
+    """How the cells in view stand: ``loading 12 of 20``, ``final``, ``3 missing``, ``2 failed: reason``.
+
+    `made` are the chunks of lacking levels that the daemon has made, and all of them: ``making levels 37 %``.
+    """
     total = final + provisional + missing + failed + empty
     waiting = provisional + empty
     if total == 0:
@@ -101,6 +112,8 @@ def loading_message(final: int, provisional: int, missing: int, failed: int, emp
         parts.append(f"{failed} failed" + (f": {reason}" if reason else ""))
     if len(parts) > 1 and not waiting:
         parts = parts[1:]
+    if made[0] < made[1]:
+        parts.insert(1, f"making levels {100 * made[0] // made[1]} %")
     return Message(", ".join(parts), BAD if failed else BUSY if waiting else CALM)
 
 

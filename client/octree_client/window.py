@@ -446,7 +446,13 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         bar = self.status_bar
         bar.tell_loading(
             readout.loading_message(
-                status.final, status.provisional, status.missing, status.failed, status.empty, reason
+                status.final,
+                status.provisional,
+                status.missing,
+                status.failed,
+                status.empty,
+                reason,
+                viewer.image.progress(),
             )
         )
         drawn = [piece.chunk[0] for piece in layer.pieces if piece.tile >= 0]

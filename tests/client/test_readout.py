@@ -131,3 +131,9 @@ def test_the_figures_of_frames() -> None:
     assert ("draw", "7.00", "7.00") in rows
     assert ("chunks", "12", "3.0 MiB") in rows
     assert ("tiles", "5 of 64", "8.0 MiB") in rows
+
+
+def test_levels_that_are_being_made_are_told_beside_what_is_in_view() -> None:
+    assert readout.loading_message(12, 0, 0, 0, 0, made=(37, 100)).text == "final, making levels 37 %"
+    assert readout.loading_message(9, 0, 3, 0, 0, made=(99, 300)).text == "3 missing, making levels 33 %"
+    assert readout.loading_message(12, 0, 0, 0, 0, made=(100, 100)).text == "final"
