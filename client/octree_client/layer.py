@@ -40,6 +40,9 @@ log = logging.getLogger("octree.layer")
 #: Announcements that are remembered: more than any working set, so that none is dropped that may still be used.
 _ANNOUNCED_MOST = 16384
 
+#: A level with fewer voxels tells little of the contrast.
+_CONTRAST_VOXELS = 64 * 64
+
 #: How far ahead of the camera chunks are prefetched. Seconds.
 _LOOK_AHEAD = 0.5
 
@@ -108,6 +111,10 @@ class ImageLayer:
         )
         self.image.upload(FILL_TILE, self._fill)
         self.contrast = ContrastEstimate(kind.is_colour)
+        # The coarsest level that has enough voxels for quantiles, and all above it.
+        enough = [n for n, level in enumerate(self.levels) if level.shape[0] * level.shape[1] >= _CONTRAST_VOXELS]
+        self._contrast_from = enough[-1] if enough else 0
+        self._range_unknown = kind.is_colour and np.dtype(dataset.dtype).kind == "f"
         self.level_lock: int | None = None
         self.ideal: int | None = None
         self.pieces: list[Piece] = []
@@ -358,8 +365,11 @@ class ImageLayer:
             if spare and tile in spare:
                 spare.remove(tile)
             used.add(tile)
+            if self._range_unknown:
+                self._range_unknown = False
+                self._choose_range(data)
             self.image.upload(tile, data)
-            if chunk[0] == len(self.levels) - 1 or (self.contrast.limits is None and not self.base):
+            if chunk[0] >= self._contrast_from:
                 self.contrast.observe(data)
             done.append((chunk, ready))
             result.uploaded_bytes += candidate.nbytes
@@ -372,6 +382,13 @@ class ImageLayer:
                 self._announced.pop(chunk, None)
         result.uploads = len(done)
         self._cost.measured(result.uploads, result.uploaded_bytes, (time.perf_counter() - began) * 1e3)
+
+    def _choose_range(self, data: NDArray[Any]) -> None:
+        """Colours of floats are 0 .. 1 by custom; where the first chunk is beyond that, 0 .. 255, or up to its most."""
+        finite = data[np.isfinite(data)]
+        most = float(finite.max()) if finite.size else 1.0
+        if most > 1.0:
+            self.image.set_range(0.0, max(most, 255.0))
 
     def _plane(self, data: NDArray[Any], level: int) -> NDArray[Any]:
         """The displayed plane of a chunk over all axes."""

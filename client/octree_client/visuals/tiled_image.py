@@ -9,6 +9,7 @@ is being drawn, over what is there, in the blending that the canvas has set.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -88,6 +89,11 @@ class TiledImage:
         self._set("u_opacity", 1.0)
 
     # --- tiles and frames ---
+
+    def set_range(self, low: float, high: float) -> None:
+        """Data values that colours of floats are stored between, and shown between, from the next upload on."""
+        self.kind = self.atlas.kind = replace(self.kind, low=low, high=high)
+        self.contrast_limits = (low, high)
 
     def upload(self, tile: int, data: NDArray[Any]) -> None:
         """Put a chunk's data into a tile at the next draw; see `texture.AtlasTexture.upload`."""
