@@ -16,7 +16,7 @@ from octree_protocol.keys import ChunkKey
 _SIBLINGS_MOST = 64
 
 #: Chunks of a shard that are read together at most: more would keep one worker busy and the others idle.
-_GATHERED_MOST = 48
+GATHERED_MOST = 48
 
 
 def read_together(
@@ -74,4 +74,4 @@ def _gathered(chunk: Chunk, plan: LevelPlan, chunks: Mapping[ChunkKey, Chunk], n
         if other.state is ChunkState.WAITING and other.not_before <= now:
             found.append(other)
     found.sort(key=lambda other: sum((a - b) ** 2 for a, b in zip(key.index, other.key.index, strict=True)))
-    return found[: _GATHERED_MOST - 1]
+    return found[: GATHERED_MOST - 1]

@@ -9,8 +9,9 @@ import pytest
 from tests.loader_service.test_scheduler import CHUNK_BYTES, POOLS, TILE, Bench, wants
 
 from octree_loader.arena import Arena
+from octree_loader.gathering import GATHERED_MOST
 from octree_loader.planning import GATHERED_EDGE, plan_dataset
-from octree_loader.scheduler import _GATHERED_MOST, Scheduler
+from octree_loader.scheduler import Scheduler
 from octree_loader.sources.base import StoredLevel
 from octree_protocol.geometry import Axis
 from octree_protocol.keys import ChunkKey
@@ -78,7 +79,7 @@ def test_a_load_has_no_more_than_its_share_and_takes_the_nearest(bench: Bench) -
     start(bench, [ChunkKey(0, 0, (8, 8)), *keys])
     first = [key.index for key in bench.keys_of(bench.begun[0])]
     assert first[0] == (8, 8)
-    assert len(first) == _GATHERED_MOST
+    assert len(first) == GATHERED_MOST
     assert max((y - 8) ** 2 + (x - 8) ** 2 for y, x in first) <= 25
 
 
