@@ -97,7 +97,9 @@ class EmbeddedDaemon:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=words,
-                    start_new_session=True,  # Ctrl-C is for us; the daemon ends when we do
+                    # Ctrl-C is for us; the daemon ends when we do. Not a session of its own: Linux shares the processor
+                    # out among sessions first, and its workers must give way to our frames.
+                    process_group=0,
                 )
         finally:
             os.close(read)
