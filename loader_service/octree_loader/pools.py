@@ -59,7 +59,6 @@ class _Worker:
     channel: socket.socket
     process: BaseProcess | None
     opened: set[int] = field(default_factory=set)
-    began: float = 0.0
 
 
 class Pools:

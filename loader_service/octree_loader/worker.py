@@ -23,7 +23,6 @@ from octree_loader.memory import Segment
 from octree_loader.orders import (
     PACKET_BYTES,
     LoadOrder,
-    LoadOrders,
     OpenDataset,
     Outcome,
     decode_order,
@@ -239,6 +238,3 @@ def run_process(channel: socket.socket, arena_path: str) -> None:
         pass  # the daemon is gone
     # Without waiting for reads that hang: nobody is interested any more.
     os._exit(0)
-
-
-__all__ = ["LoadOrders", "Loader", "run_process", "serve"]
