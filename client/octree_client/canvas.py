@@ -25,6 +25,9 @@ from octree_protocol.errors import OctreeError
 
 Backend = Literal["qt", "egl"]
 
+#: Parts of the names that OpenGL gives itself where the processor draws.
+_SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "software", "swiftshader", "basic render", "gdi generic", "swr")
+
 
 class CanvasError(OctreeError):
     """No canvas to be had, or GL refused something."""
@@ -100,6 +103,10 @@ class Canvas(ABC):
         Whether a frame has been asked for since the last one was drawn.
     frames
         Frames drawn so far.
+    renderer
+        What OpenGL calls itself.
+    is_software
+        Whether the processor draws.
     """
 
     def __init__(self, vispy_canvas: Any, handlers: Handlers, background: tuple[float, float, float]) -> None:
@@ -114,6 +121,7 @@ class Canvas(ABC):
         self._drawing = False
         self.max_texture_size = int(gl.glGetParameter(gl.GL_MAX_TEXTURE_SIZE))
         self.renderer = str(gl.glGetParameter(gl.GL_RENDERER))
+        self.is_software = draws_in_software(self.renderer)
 
     # --- for everybody ---
 
@@ -295,6 +303,11 @@ class Canvas(ABC):
         self.error = self.error or error
         if self.handlers.on_error is not None:
             self.handlers.on_error(error)
+
+
+def draws_in_software(renderer: str) -> bool:
+    """Whether an OpenGL that calls itself so lets the processor draw."""
+    return any(name in renderer.lower() for name in _SOFTWARE_RENDERERS)
 
 
 def open_canvas(

@@ -34,6 +34,10 @@ _UPLOAD_MS = 4.0
 #: Bytes of video memory for tiles, by default.
 _VRAM_BYTES = 256 << 20
 
+#: The same where the processor draws: there it is main memory, cleared before the first frame (half a millisecond a
+#: MiB), and a second copy of what lies in the arena anyway.
+_SOFTWARE_BYTES = 64 << 20
+
 #: A thread that waits for the interpreter gets it at the latest after so many seconds: Python's own 5 ms would be a
 #: third of a frame.
 _SWITCH_SECONDS = 0.0005
@@ -70,7 +74,7 @@ class Viewer:
     visible
         Whether there is a window. Without one, frames are drawn while `render` or `wait_until_final` runs.
     vram_bytes
-        Budget for tiles.
+        Budget for tiles; if left out, 256 MiB, or 64 MiB where the processor draws.
     colormap
         Name of a colour map of the ``cmap`` catalogue.
     interpolation
@@ -92,7 +96,7 @@ class Viewer:
         size: tuple[int, int] = (1024, 768),
         visible: bool = True,
         *,
-        vram_bytes: int = _VRAM_BYTES,
+        vram_bytes: int | None = None,
         colormap: str = "gray",
         interpolation: str = "linear",
         canvas: Canvas | None = None,
@@ -111,6 +115,8 @@ class Viewer:
         self._driver.on_due = self._frame_due
         self._driver.on_wake = self._woken
         canvas.handlers = Handlers(on_draw=self._draw, on_presented=self._presented, on_resize=self._resized)
+        if vram_bytes is None:
+            vram_bytes = _SOFTWARE_BYTES if canvas.is_software else _VRAM_BYTES
         self.layer = ImageLayer(
             self.session.connection, image.dataset, vram_bytes, canvas.max_texture_size, self._driver.wake
         )

@@ -20,7 +20,7 @@ from vispy.gloo.context import get_current_canvas
 
 from octree_client import canvas as canvas_module
 from octree_client.camera import Camera
-from octree_client.canvas import Canvas, CanvasError, Handlers, KeyEvent, MouseEvent, open_canvas
+from octree_client.canvas import Canvas, CanvasError, Handlers, KeyEvent, MouseEvent, draws_in_software, open_canvas
 from octree_client.texture import AtlasTexture, texture_kind
 
 pytestmark = pytest.mark.gl
@@ -427,3 +427,20 @@ def test_sizes_are_physical_pixels_on_a_screen_that_scales() -> None:
 def test_canvas_module_names_gl_alone() -> None:
     """The interface is importable without any toolkit; toolkits stand in their own files."""
     assert not any(name in vars(canvas_module) for name in ("qtpy", "QtCore", "egl"))
+
+
+@pytest.mark.parametrize(
+    ("renderer", "software"),
+    [
+        ("llvmpipe (LLVM 15.0.6, 256 bits)", True),
+        ("Software Rasterizer", True),
+        ("Google SwiftShader", True),
+        ("GDI Generic", True),
+        ("NVIDIA H200/PCIe/SSE2", False),
+        ("AMD Radeon RX 6600 (navi23, LLVM 15.0.7, DRM 3.49)", False),
+        ("Mesa Intel(R) UHD Graphics 620 (KBL GT2)", False),
+        ("Apple M2", False),
+    ],
+)
+def test_who_draws(renderer: str, software: bool) -> None:
+    assert draws_in_software(renderer) == software

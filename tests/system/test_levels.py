@@ -86,6 +86,22 @@ def test_levels_are_made_on_demand_and_in_the_background(
     assert len(left) == (1 if kind in ("npy", "zarr") else 0)
 
 
+@pytest.mark.parametrize(("software", "nbytes"), [(True, 64 << 20), (False, 256 << 20)])
+def test_tiles_get_less_memory_where_the_processor_draws(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, software: bool, nbytes: int
+) -> None:
+    flat = np.lib.format.open_memmap(folder / "flat.npy", "w+", np.uint16, (16384, 16384))
+    flat.flush()
+    monkeypatch.setattr("octree_client.canvas.draws_in_software", lambda _: software)
+    settings: dict[str, Any] = {"memory": {"arena_bytes": "64MiB", "cache_directory": str(folder / "cache")}}
+    with (
+        octree_client.open(folder / "flat.npy", settings=settings) as session,
+        octree_client.Viewer(session.dataset(), size=(64, 64), visible=False) as viewer,
+    ):
+        # No frame is drawn: what is asked for is decided when the viewer is made.
+        assert 0.9 * nbytes <= viewer.statistics()["vram_bytes"] <= nbytes
+
+
 def test_the_second_opening_finds_all_levels(folder: Path, voxels: np.ndarray) -> None:
     source = _source("zarr", folder, voxels)
     with octree_client.open(source, settings=_settings(folder)) as session:
