@@ -111,7 +111,7 @@ def describe_status(server: Server, pools: Pools, about: int) -> Status:
                 announced=client.announced,
                 silent_seconds=round(now - client.heard, 3),
             )
-            for client in server.clients.values()
+            for client in server.peers.clients.values()
         ),
         requests_forgotten=scheduler.forgotten_waiting,
         requests_started=scheduler.started,

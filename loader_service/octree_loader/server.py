@@ -1,6 +1,7 @@
-"""The daemon's side of the wire: clients, their sessions, and the one loop that everything happens in.
+"""The one loop that everything in the daemon happens in.
 
-Reads messages and outcomes, tells the scheduler, and does what it decides. Knows no formats and no voxels.
+Takes what clients say (`peers`) and what became of loads (`pools`), tells the scheduler, and does what it decides.
+Knows no sockets, no formats and no voxels.
 """
 
 from __future__ import annotations
@@ -9,12 +10,8 @@ import gc
 import logging
 import os
 import secrets
-import selectors
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-
-import zmq
 
 from octree_loader.actions import BACKGROUND, Actions
 from octree_loader.builder import Builder
@@ -24,21 +21,19 @@ from octree_loader.level_cache import LevelCache
 from octree_loader.loop import Loop
 from octree_loader.memory import Segment
 from octree_loader.orders import Outcome
+from octree_loader.peers import Client, Peers
 from octree_loader.planning import DatasetPlan
 from octree_loader.pools import Pools
 from octree_loader.scheduler import Scheduler
 from octree_loader.sources.locations import is_remote
-from octree_protocol import PROTOCOL_VERSION, codec, limits
-from octree_protocol.errors import LocalProtocolError, OctreeError, RemoteProtocolError
+from octree_protocol import PROTOCOL_VERSION, limits
 from octree_protocol.messages import (
     Announce,
     AskStatus,
     Bye,
     ClientMessage,
-    DaemonMessage,
     Describe,
     Described,
-    Farewell,
     Hello,
     Ping,
     Pong,
@@ -47,7 +42,7 @@ from octree_protocol.messages import (
     Want,
     Welcome,
 )
-from octree_protocol.session import Session, refuse_version
+from octree_protocol.session import refuse_version
 from octree_protocol.slots import BEGUN, read_progress, write_generation
 
 log = logging.getLogger("octree.server")
@@ -63,31 +58,6 @@ _ANNOUNCE_PAUSE = 0.001
 #: Nothing is made in the background until clients have wanted nothing for so long: who has just opened a dataset is
 #: about to look at it, and needs the processors to draw. Seconds.
 _QUIET = 0.4
-
-#: Entries in one announcement: the longest (8 axes) stay well below the limit of a frame.
-_ANNOUNCED_AT_ONCE = 4096
-
-#: A failure with its reason takes the room of so many.
-_ANNOUNCED_PER_FAILURE = 16
-
-
-class AddressInUse(OctreeError):
-    """Somebody else listens where we were told to."""
-
-    exit_code = 69
-
-
-@dataclass(slots=True)
-class Client:
-    """What the daemon knows of one peer."""
-
-    identity: bytes
-    heard: float
-    session: Session = field(default_factory=Session)
-    name: str = ""
-    pid: int = 0
-    announced: int = 0
-    complaints: int = 0
 
 
 class Server:
@@ -122,7 +92,6 @@ class Server:
         self.settings = settings
         self.instance = secrets.token_hex(8)
         self.began = time.monotonic()
-        self.clients: dict[bytes, Client] = {}
         self._loop = loop
         self._load_log = load_log
         self._pools = Pools(backends, segment, loop, self)
@@ -133,23 +102,7 @@ class Server:
         self._wants_built = 0
         self._demanded = 0.0
         self._announced_at = 0.0
-        self._context = zmq.Context(io_threads=1)
-        self._socket = self._context.socket(zmq.ROUTER)
-        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # else a client that does not read loses messages unnoticed
-        self._socket.setsockopt(zmq.MAXMSGSIZE, limits.FRAME_BYTES)
-        self._socket.setsockopt(zmq.SNDHWM, limits.SEND_QUEUE_MESSAGES)
-        self._socket.setsockopt(zmq.LINGER, 200)
-        bound = []
-        for address in addresses:
-            try:
-                self._socket.bind(address)
-                # With the port that the system chose, if it was left to it.
-                bound.append(self._socket.getsockopt_string(zmq.LAST_ENDPOINT))
-            except zmq.ZMQError as error:
-                self._context.destroy(linger=0)
-                raise AddressInUse(f"cannot listen on {address}: {error}; choose another one with --bind") from None
-        self.addresses = tuple(bound)
-        loop.selector.register(self._socket, selectors.EVENT_READ, lambda: None)
+        self.peers = Peers(addresses, loop, self._obey, self._gone)
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -163,8 +116,7 @@ class Server:
         on_ready()
         more = False
         while not self._stopping:
-            # The descriptor of a ZeroMQ socket only tells of *changes*: look at the socket itself before waiting.
-            received = self._receive()
+            received = self.peers.receive()
             looking = self._build()
             self._settle()
             more = self._pools.run_own()
@@ -184,16 +136,12 @@ class Server:
 
     def close(self) -> None:
         """Say farewell, end the workers, give everything back."""
-        for client in list(self.clients.values()):
-            self._send(client, Farewell(self._stopping))
-        self._loop.selector.unregister(self._socket)
-        self._socket.close()
-        self._context.term()
+        self.peers.close(self._stopping)
         self._pools.close()
 
     def _patience(self) -> float:
         now = time.monotonic()
-        until = self._next_round if self.clients or self.builder.busy else now + 60.0
+        until = self._next_round if self.peers.clients or self.builder.busy else now + 60.0
         wake = self.scheduler.next_wakeup()
         if wake is not None:
             until = min(until, wake)
@@ -239,9 +187,9 @@ class Server:
             if identity is BACKGROUND:
                 self.builder.heard(announce)
                 continue
-            client = self.clients.get(identity)  # type: ignore[call-overload]
+            client = self.peers.clients.get(identity)  # type: ignore[call-overload]
             if client is not None:
-                self._announce(client, announce)
+                self.peers.announce(client, announce)
 
     # --- what the pools tell -----------------------------------------------------------------------------------------
 
@@ -284,74 +232,45 @@ class Server:
 
     # --- what clients say --------------------------------------------------------------------------------------------
 
-    def _receive(self) -> bool:
-        """Take in what clients said, not endlessly; returns whether there was anything."""
-        for count in range(256):
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return count > 0
-            self._hear(frames)
-        return True
-
-    def _hear(self, frames: list[bytes]) -> None:
-        identity, now = frames[0], time.monotonic()
-        client = self.clients.get(identity)
-        if client is None:
-            client = Client(identity, now)
-        client.heard = now
-        try:
-            if len(frames) != 2:
-                raise RemoteProtocolError(f"{len(frames) - 1} frames in a message; this protocol has one")
-            message = codec.decode_from_client(frames[1])
-            client.session.received(message)
-        except RemoteProtocolError as error:
-            client.complaints += 1
-            if client.complaints == 1:
-                log.warning("client %s: %s", client.name or identity.hex(), error)
-            self._send(client, Refused(error.code, str(error)[: limits.TEXT_CHARACTERS]))
-            return
-        self._obey(client, message)
-
     def _obey(self, client: Client, message: ClientMessage) -> None:
         if isinstance(message, Want):
             if self.scheduler.views_over(client.identity, message.view, limits.VIEWS_PER_CLIENT):
                 reason = f"a client has at most {limits.VIEWS_PER_CLIENT} views: end one with an empty Want"
-                self._send(client, Refused("limit", reason))
+                self.peers.send(client, Refused("limit", reason))
                 return
             self.scheduler.want(client.identity, message.view, message.sequence, message.entries, client.heard)
         elif isinstance(message, Ping):
-            self._send(client, Pong(message.number))
+            self.peers.send(client, Pong(message.number))
         elif isinstance(message, Describe):
             self._describe(client, message)
         elif isinstance(message, Hello):
             self._greet(client, message)
         elif isinstance(message, AskStatus):
-            self._send(client, describe_status(self, self._pools, message.about))
+            self.peers.send(client, describe_status(self, self._pools, message.about))
         elif isinstance(message, Bye):
-            self._drop(client, "it said goodbye")
+            self.peers.drop(client, "it said goodbye")
 
     def _greet(self, client: Client, hello: Hello) -> None:
         refusal = refuse_version(hello.version)
         if refusal is not None:
             log.warning("client %s is refused: %s", hello.name, refusal)
-            self._send(client, Refused("version", refusal))
+            self.peers.send(client, Refused("version", refusal))
             return
         self.scheduler.drop_client(client.identity)
         client.name, client.pid = hello.name, hello.pid
-        self.clients[client.identity] = client
+        self.peers.welcomed(client)
         names = self.catalog.names()
         welcome = Welcome(PROTOCOL_VERSION, self.instance, names, self.settings, self.segment.address())
-        if self._send(client, welcome):
+        if self.peers.send(client, welcome):
             log.info("client %s (pid %d) is here", client.name, client.pid)
             if progress := self.builder.all_progress():
-                self._send(client, Announce(progress=progress))
+                self.peers.send(client, Announce(progress=progress))
 
     def _describe(self, client: Client, message: Describe) -> None:
         def answer(plan: DatasetPlan | None, reason: str) -> None:
             if plan is None:
                 code = "unreadable" if message.dataset in self.catalog.entries else "no-dataset"
-                self._send(client, Refused(code, reason[: limits.TEXT_CHARACTERS], message.about))
+                self.peers.send(client, Refused(code, reason[: limits.TEXT_CHARACTERS], message.about))
                 return
             if plan.dataset.id not in self.scheduler.datasets:
                 self.scheduler.add_dataset(plan, voxel_bytes(plan))
@@ -363,56 +282,28 @@ class Server:
                     cache = LevelCache(plan.making.cache, plan.dataset, plan.making.kept(len(plan.levels)))
                     self.builder.add(plan.dataset, plan.making, cache.has)
                     self._demanded = time.monotonic()
-            self._send(client, Described(plan.dataset, message.about))
+            self.peers.send(client, Described(plan.dataset, message.about))
 
         self.catalog.open(message.dataset, answer)
 
-    # --- what clients are told ---------------------------------------------------------------------------------------
-
-    def _announce(self, client: Client, announce: Announce) -> None:
-        client.announced += len(announce.ready)
-        longest = max(len(announce.ready), len(announce.missing), _ANNOUNCED_PER_FAILURE * len(announce.failed))
-        if longest <= _ANNOUNCED_AT_ONCE:
-            self._send(client, announce)
-            return
-        for first in range(0, longest, _ANNOUNCED_AT_ONCE):
-            part = slice(first, first + _ANNOUNCED_AT_ONCE)
-            few = slice(first // _ANNOUNCED_PER_FAILURE, (first + _ANNOUNCED_AT_ONCE) // _ANNOUNCED_PER_FAILURE)
-            self._send(client, Announce(announce.ready[part], announce.missing[part], announce.failed[few]))
-        self._send(client, Announce(load_times=announce.load_times))
-
-    def _send(self, client: Client, message: DaemonMessage) -> bool:
-        try:
-            client.session.sent(message)
-            self._socket.send_multipart([client.identity, codec.encode(message)], zmq.NOBLOCK)
-        except zmq.Again:
-            self._drop(client, "it does not read what it is sent")
-            return False
-        except zmq.ZMQError as error:
-            self._drop(client, f"it cannot be reached: {error}")
-            return False
-        except LocalProtocolError as error:
-            log.debug("not said to %s: %s", client.name, error)
-            return False
-        return True
-
-    def _drop(self, client: Client, reason: str) -> None:
-        if self.clients.pop(client.identity, None) is not None:
-            log.info("client %s (pid %d) is gone: %s", client.name, client.pid, reason)
-            self.scheduler.drop_client(client.identity)
-            self._dirty = True
+    def _gone(self, client: Client) -> None:
+        self.scheduler.drop_client(client.identity)
+        self._dirty = True
 
     def _look_over(self, now: float) -> None:
-        """Drop the clients that have been silent for too long; what they had pinned is free. Tell them of progress."""
+        """Tell clients of progress; what those had pinned that have fallen silent is free."""
         if news := self.builder.news():
             for told in news:
                 if told.done == told.total:
                     self.scheduler.levels_built(told.dataset)
-            for client in list(self.clients.values()):
-                self._send(client, Announce(progress=news))
-        for client in list(self.clients.values()):
-            if now - client.heard > limits.HEARTBEAT_TIMEOUT:
-                self._drop(client, f"nothing heard for {now - client.heard:.1f} s")
+            for client in list(self.peers.clients.values()):
+                self.peers.send(client, Announce(progress=news))
+        self.peers.look_over(now)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it listens."""
+        return self.peers.addresses
 
     @property
     def pid(self) -> int:
