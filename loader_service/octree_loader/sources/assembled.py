@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octree_loader.sources.base import Piece, SourceError, StoredLevel
-from octree_loader.sources.placement import Numbers, axis_named, default_axes, is_rgb, place_levels
+from octree_loader.sources.placement import Numbers, axis_named, colour_axis, default_axes, place_levels, shown_order
 from octree_protocol import limits
 from octree_protocol.geometry import Axis, Channel
 
@@ -97,6 +97,12 @@ def assemble(where: str, arrays: Sequence[LevelArray], known: Placing, options: 
         What the configuration says; it overrides. Its scale and translation are those of level 0: the others follow by
         their ratio to level 0.
 
+    Returns
+    -------
+    AssembledSource
+        Whatever the order of the axes in `arrays`, `known` and `options`, those of the screen are the last of the
+        source's; see `placement.shown_order`.
+
     Raises
     ------
     SourceError
@@ -104,10 +110,10 @@ def assemble(where: str, arrays: Sequence[LevelArray], known: Placing, options: 
     """
     if not 1 <= len(arrays) <= limits.LEVELS:
         raise SourceError(f"{where} has {len(arrays)} levels: a pyramid has 1 to {limits.LEVELS}")
-    order = sorted(range(len(arrays)), key=lambda i: -math.prod(arrays[i].shape))
-    scales = [known.scales[i] if i < len(known.scales) else None for i in order]
-    translations = [known.translations[i] if i < len(known.translations) else None for i in order]
-    arrays = [arrays[i] for i in order]
+    by_size = sorted(range(len(arrays)), key=lambda i: -math.prod(arrays[i].shape))
+    scales = [known.scales[i] if i < len(known.scales) else None for i in by_size]
+    translations = [known.translations[i] if i < len(known.translations) else None for i in by_size]
+    arrays = [arrays[i] for i in by_size]
     first = arrays[0]
     for array in arrays[1:]:
         if len(array.shape) != len(first.shape):
@@ -118,16 +124,24 @@ def assemble(where: str, arrays: Sequence[LevelArray], known: Placing, options: 
             raise SourceError(f"{array.where} holds {array.dtype}, {first.where} {first.dtype}: no pyramid")
         if any(a > b for a, b in zip(array.shape, first.shape, strict=True)):
             raise SourceError(f"{array.where} has the shape {array.shape}, {first.where} {first.shape}: no pyramid")
-    axes, rgb = _axes_and_rgb(where, first, known, options)
-    if rgb and any(array.shape[-1] != first.shape[-1] for array in arrays):
+    axes, colour = _axes_and_colour(where, first, known, options)
+    if colour is not None and any(array.shape[colour] != first.shape[colour] for array in arrays):
         raise SourceError(f"{where} has levels with different numbers of samples in a colour: no pyramid")
 
     shapes = [array.shape for array in arrays]
     placed = _with_options(place_levels(shapes, scales, translations, where), options, len(first.shape), where)
+    order = shown_order(axes, colour)
+    if order != tuple(range(len(axes))):
+        from octree_loader.sources.turned import TurnedArray
+
+        axes = tuple(axes[a] for a in order)
+        arrays = [TurnedArray(array, order) for array in arrays]
+        placed = [(tuple(s[a] for a in order), tuple(t[a] for a in order)) for s, t in placed]
+        first = arrays[0]
     return AssembledSource(
         axes,
         first.dtype,
-        rgb,
+        colour is not None,
         first.fill_value,
         tuple(
             StoredLevel(
@@ -153,7 +167,10 @@ def _channels(axes: tuple[Axis, ...], shape: tuple[int, ...], said: tuple[Channe
     return said if len(counts) == 1 and counts[0] == len(said) <= limits.CHANNELS else ()
 
 
-def _axes_and_rgb(where: str, first: LevelArray, known: Placing, options: Placing) -> tuple[tuple[Axis, ...], bool]:
+def _axes_and_colour(
+    where: str, first: LevelArray, known: Placing, options: Placing
+) -> tuple[tuple[Axis, ...], int | None]:
+    """The axes, as they are stored, and which of them holds the samples of a colour."""
     count = len(first.shape)
     axes = options.axes or known.axes
     if axes is not None and len(axes) != count:
@@ -162,17 +179,19 @@ def _axes_and_rgb(where: str, first: LevelArray, known: Placing, options: Placin
             f"give one name for each in the option axes"
         )
     rgb = next((said for said in (options.rgb, known.rgb) if said is not None), None)
-    if rgb is None:
-        rgb = is_rgb(first.shape, first.dtype, axes)
-    elif rgb and (count < 3 or first.shape[-1] not in (3, 4)):
+    colour = colour_axis(first.shape, first.dtype, axes, rgb)
+    if rgb and colour is None:
         raise SourceError(f"{where} has the shape {first.shape}: as rgb its last axis must have 3 or 4 entries")
     if axes is None:
-        axes = default_axes(count, rgb)
+        axes = default_axes(count, colour is not None)
     if len({axis.name for axis in axes}) != count:
         raise SourceError(f"{where} has two axes of one name ({', '.join(axis.name for axis in axes)}): rename one")
-    if rgb:
-        axes = (*axes[:-1], axis_named(axes[-1].name, "samples", axes[-1].unit))
-    return axes, rgb
+    kinds = [axis.kind for axis in axes]
+    if colour is not None:
+        kinds[colour] = "samples"
+    elif "channel" not in kinds and "samples" in kinds:
+        kinds[kinds.index("samples")] = "channel"  # samples that are no colour are looked at one by one
+    return tuple(axis_named(axis.name, kind, axis.unit) for axis, kind in zip(axes, kinds, strict=True)), colour
 
 
 def _with_options(

@@ -33,15 +33,44 @@ def default_axes(count: int, rgb: bool) -> tuple[Axis, ...]:
     return tuple(axis_named(name) for name in (*names, "s")[:count])
 
 
-def is_rgb(shape: Sequence[int], dtype: np.dtype[Any], axes: Sequence[Axis] | None) -> bool:
-    """Whether the last axis looks like the samples of a colour.
+def colour_axis(
+    shape: Sequence[int], dtype: np.dtype[Any], axes: Sequence[Axis] | None, said: bool | None
+) -> int | None:
+    """Which axis holds the samples of a colour, or None if none does.
 
-    Axes that have names decide: a last axis of kind channel or samples with 3 or 4 entries. Without names it takes
-    8-bit voxels, and two axes before it at least.
+    Without a word (`said`) the axes' names decide: an axis of kind samples, or a last one of kind channel, with 3 or 4
+    entries. Without names it is the last axis of 8-bit voxels, and two axes before it at least.
     """
-    if len(shape) < 3 or shape[-1] not in (3, 4):
-        return False
-    return axes[-1].kind in ("channel", "samples") if axes is not None else dtype == np.uint8
+    last = len(shape) - 1
+    if said is False or last < 2:
+        return None
+    fitting = [a for a, edge in enumerate(shape) if edge in (3, 4)]
+    if axes is None:
+        return last if last in fitting and (said or dtype == np.uint8) else None
+    samples = [a for a in fitting if axes[a].kind == "samples"]
+    channels = [a for a in fitting if axes[a].kind == "channel"]
+    if samples:
+        return samples[-1]
+    if last in channels or (said and last in fitting):
+        return last
+    return channels[-1] if said and channels else None
+
+
+def shown_order(axes: Sequence[Axis], colour: int | None) -> tuple[int, ...]:
+    """The axes in the order in which they are shown: those of the screen last, and behind them the samples of a colour.
+
+    The screen's are y and x, in this order; where an image has no such two, the last two of space, else of time. All
+    others keep their order before them.
+    """
+    others = [a for a in range(len(axes)) if a != colour]
+    named = {axes[a].name.lower(): a for a in others}
+    if "y" in named and "x" in named:
+        shown = [named["y"], named["x"]]
+    else:
+        rank = {"space": 0, "time": 1}
+        shown = sorted(sorted(others, key=lambda a: (rank.get(axes[a].kind, 2), -a))[:2])
+    front = [a for a in others if a not in shown]
+    return (*front, *shown, *(() if colour is None else (colour,)))
 
 
 def downsampling(shapes: Sequence[Sequence[int]]) -> list[Numbers]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import numpy as np
 
 from octree_loader.sources.assembled import AssembledSource, LevelArray, Placing, assemble
 from octree_loader.sources.base import SourceError
-from octree_loader.sources.placement import Numbers, axis_named
+from octree_loader.sources.placement import axis_named
 from octree_loader.sources.tiff_pages import Axes, Files, TiffArray
 from octree_protocol import limits
 from octree_protocol.geometry import Channel
@@ -52,8 +52,11 @@ def open_tiff(path: str, inner: str, options: Placing) -> AssembledSource:
     levels = images[number][: limits.LEVELS]
     arrays: list[LevelArray] = []
     labels: list[str] = []
+    sizes, units, channels = _metadata(file, number, levels[0])
+    # Formats that name every axis an image could have name many of length 1: one is kept of which something is said.
+    described = {label for label, size in sizes.items() if size > 0} | ({"C"} if channels else set())
     for level in levels:
-        axes, layout = _layout(level, labels)
+        axes, layout = _layout(level, labels, described)
         where = path if len(images) == 1 else f"{path}/{number}"
         if layout is None:
             arrays.append(_through_zarr(where, level))
@@ -61,7 +64,9 @@ def open_tiff(path: str, inner: str, options: Placing) -> AssembledSource:
         else:
             arrays.append(TiffArray(where, level, layout, files, lock))
             labels = labels or axes
-    scale, units, channels = _metadata(file, number, levels[0], labels)
+    numbers = [sizes.get(label, 0.0) for label in labels]
+    usable = [n if math.isfinite(n) and 0 < n < 1e300 else 0.0 for n in numbers]
+    scale = tuple(usable) if any(usable) else None
     named = tuple(axis_named(label.lower(), _KINDS.get(label), units.get(label, "")) for label in labels)
     return assemble(path, arrays, Placing(named, (scale,), (), None, None, channels), options)
 
@@ -132,10 +137,11 @@ def _reduces(full: Any, series: Any) -> bool:
     return factor > 1.2 and abs(width / factor - narrow) <= 1.5 and abs(height / factor - low) <= 1.5
 
 
-def _layout(series: Any, like: Sequence[str]) -> tuple[list[str], Axes | None]:
+def _layout(series: Any, like: Sequence[str], described: Set[str]) -> tuple[list[str], Axes | None]:
     """Labels of the axes as they are shown, and how they lie in the pages; no layout where that is out of the usual.
 
-    `like` are the labels of the finest level: a coarser one keeps the axes that it has.
+    `like` are the labels of the finest level: a coarser one keeps the axes that it has. The finest keeps those of
+    length 1 that are `described`.
     """
     shape, labels = tuple(int(edge) for edge in series.get_shape(False)), _labels(series.get_axes(False))
     keyframe = series.keyframe
@@ -145,8 +151,14 @@ def _layout(series: Any, like: Sequence[str]) -> tuple[list[str], Axes | None]:
     if leads is None:
         return [], None
     count, places = leads
+    if 4 in places.values():
+        described = described - {"C"}  # said of the samples of a colour
     sources = {axis: axis for axis in range(count)} | {axis: count + place for axis, place in places.items()}
-    kept = [a for a in sources if labels[a] in "YX" or (labels[a] in like if like else shape[a] > 1)]
+    kept = [
+        a
+        for a in sources
+        if labels[a] in "YX" or (labels[a] in like if like else shape[a] > 1 or labels[a] in described)
+    ]
     if not {"Y", "X"} <= {labels[axis] for axis in kept} or (like and len(kept) != len(like)):
         return [], None
     kept.sort(key=lambda axis: _ORDER.find(labels[axis]))  # what is not in it stays before all others
@@ -207,10 +219,8 @@ def _through_zarr(where: str, series: Any) -> LevelArray:
 # --- what the metadata say -----------------------------------------------------------------------------------------
 
 
-def _metadata(
-    file: Any, number: int, series: Any, labels: Sequence[str]
-) -> tuple[Numbers | None, dict[str, str], tuple[Channel, ...]]:
-    """Sizes of a voxel along the axes, their units by label, and the channels, as far as the file says."""
+def _metadata(file: Any, number: int, series: Any) -> tuple[dict[str, float], dict[str, str], tuple[Channel, ...]]:
+    """Sizes of a voxel and their units by the axis' label, and the channels, as far as the file says."""
     sizes: dict[str, float] = {}
     units: dict[str, str] = {}
     channels: tuple[Channel, ...] = ()
@@ -225,9 +235,7 @@ def _metadata(
             sizes, units = _of_resolution(series.keyframe)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, SyntaxError):
         pass  # what is said wrongly is as good as not said: the voxels are there all the same
-    numbers = [sizes.get(label, 0.0) for label in labels]
-    usable = [n if math.isfinite(n) and 0 < n < 1e300 else 0.0 for n in numbers]
-    return (tuple(usable) if any(usable) else None), units, channels
+    return sizes, units, channels
 
 
 def _of_ome(xml: str, number: int) -> tuple[dict[str, float], dict[str, str], tuple[Channel, ...]]:
