@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -33,6 +34,9 @@ Answer = Callable[[DatasetPlan | None, str], None]
 
 #: So many levels above an array in memory are not kept on disk: to make a chunk of them costs less than a file.
 MADE_FROM_MEMORY = 2
+
+#: Datasets that are opened at once before anybody asks for them.
+OPENED_AT_ONCE = 8
 
 
 @dataclass(slots=True)
@@ -77,6 +81,8 @@ class Catalog:
         self.entries = {spec.name: Entry(number, spec) for number, spec in enumerate(specs)}
         self._tile_size = tile_size
         self._call = call
+        self._ahead: deque[str] = deque()
+        self._opening_ahead = 0
 
     def names(self) -> tuple[str, ...]:
         """The names of all datasets."""
@@ -102,6 +108,23 @@ class Catalog:
             return
         entry.state = "opening"
         threading.Thread(target=self._open, args=(entry,), name=f"octree-open-{name}", daemon=True).start()
+
+    def open_ahead(self, names: Iterable[str]) -> None:
+        """Open datasets before anybody asks for them, a few at a time: each takes a thread, and reads from a store."""
+        self._ahead.extend(name for name in names if name not in self._ahead)
+        for _ in range(min(OPENED_AT_ONCE - self._opening_ahead, len(self._ahead))):
+            self._open_next()
+
+    def _open_next(self) -> None:
+        if not self._ahead:
+            return
+        self._opening_ahead += 1
+        self.open(self._ahead.popleft(), self._opened_ahead)
+
+    def _opened_ahead(self, plan: DatasetPlan | None, reason: str) -> None:  # noqa: ARG002
+        self._opening_ahead -= 1
+        # Not from here: of a thousand that are open already, each would open the next inside of its own opening.
+        self._call(self._open_next)
 
     def _open(self, entry: Entry) -> None:
         plan, reason = None, ""

@@ -113,11 +113,12 @@ def _serve(options: argparse.Namespace) -> int:
     from octree_loader import daemon
     from octree_loader.server import Server
 
-    def announce(server: Server) -> None:
+    def announce(server: Server, health: str) -> None:
         names = ", ".join(server.catalog.names()) or "nothing yet: name a SOURCE, or datasets in octree.json"
-        print(
-            f"octree-serve: serving {names}", *(f"  on {address}" for address in server.addresses), sep="\n", flush=True
-        )
+        lines = [f"octree-serve: serving {names}", *(f"  on {address}" for address in server.addresses)]
+        if health:
+            lines.append(f"  health at {health}")
+        print("\n".join(lines) + "\n", end="", flush=True)  # in one piece, for those who read along
 
     reason = daemon.run(config, lifeline=options.lifeline, on_ready=announce)
     print(f"octree-serve: ended ({reason})", flush=True)

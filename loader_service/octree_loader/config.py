@@ -333,6 +333,17 @@ def _look_across(raw: dict[str, Any]) -> list[str]:
                     f"serve.bind.{position}: {url!r} can be reached from other machines, and asks nobody for a key; "
                     "allowed are ipc:// and loopback addresses, or set serve.insecure to true"
                 )
+    health = _dig(raw, "serve", "health")
+    if isinstance(serve, dict) and health and serve.get("health_exposed") is not True:
+        try:
+            reachable = not parse_address(f"tcp://{health}", binding=True).loopback
+        except AddressError:
+            reachable = False
+        if reachable:
+            mistakes.append(
+                f"serve.health: {health!r} can be reached from other machines; allowed is a loopback address such as "
+                "127.0.0.1:9777, or set serve.health_exposed to true"
+            )
     for section, key in (("loader_defaults", "log_path"), ("octree", "log_path")):
         path = _dig(raw, section, key)
         if path and not os.path.isdir(os.path.dirname(os.path.abspath(path))):

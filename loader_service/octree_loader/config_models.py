@@ -28,7 +28,7 @@ from octree_loader.arena import SMALLEST_ARENA_BYTES
 from octree_loader.level_cache import default_directory
 from octree_loader.memory import arena_bytes, shared_directory
 from octree_protocol import limits
-from octree_protocol.addresses import DEFAULT_NAME, check_name, parse_address
+from octree_protocol.addresses import DEFAULT_NAME, AddressError, check_name, parse_address
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
@@ -57,6 +57,14 @@ def _to_level(value: object) -> int:
 
 def _check_address(value: Any) -> str:
     return parse_address(value, binding=True).url
+
+
+def _check_health(value: Any) -> str:
+    try:
+        address = parse_address(f"tcp://{value}" if isinstance(value, str) else "", binding=True)
+    except AddressError:
+        raise ValueError('null, or a host and a port such as "127.0.0.1:9777"') from None
+    return address.url.removeprefix("tcp://")
 
 
 def _check_dataset_name(value: object) -> str:
@@ -198,6 +206,16 @@ class ServeSettings(_Section):
     insecure: _Flag = Field(
         default=False,
         description="Allow addresses that other machines can reach, where nobody is asked for a key.",
+    )
+    health: Annotated[str, BeforeValidator(_check_health)] | None = Field(
+        default=None,
+        description="Answer /livez, /readyz and /metrics over HTTP at this host and port, 127.0.0.1:9777 for example. "
+        "Every dataset is then opened at the start.",
+    )
+    health_exposed: _Flag = Field(
+        default=False,
+        description="Allow serve.health to be an address that other machines can reach: who asks there learns the "
+        "datasets' names and why one does not open, no voxels.",
     )
 
 

@@ -8,25 +8,33 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from octree_loader.actions import PoolSpec
 from octree_loader.arena import Arena
 from octree_loader.catalog import Catalog
 from octree_loader.config import Config, resolve_pools
-from octree_loader.health import LoadLog
+from octree_loader.health import LoadLog, observe
 from octree_loader.instance import InstanceLock, default_address
 from octree_loader.level_cache import CacheRoot
 from octree_loader.loop import Loop
 from octree_loader.memory import Segment, arena_bytes, remove_dead_segments, shared_directory
+from octree_loader.notify import Notifier
 from octree_loader.scheduler import Scheduler
 from octree_loader.server import Server
 from octree_loader.sources.base import SourceSpec
+from octree_protocol.addresses import parse_address
 from octree_protocol.messages import ViewerSettings
+
+if TYPE_CHECKING:
+    from octree_loader.attendant import Attendant
 
 log = logging.getLogger("octree.daemon")
 
 
-def run(config: Config, *, lifeline: int | None = None, on_ready: Callable[[Server], None] = lambda _: None) -> str:
+def run(
+    config: Config, *, lifeline: int | None = None, on_ready: Callable[[Server, str], None] = lambda _, __: None
+) -> str:
     """Serve until SIGTERM, SIGINT, or the end of the lifeline; returns why it ended.
 
     Parameters
@@ -37,12 +45,12 @@ def run(config: Config, *, lifeline: int | None = None, on_ready: Callable[[Serv
         A descriptor; the daemon ends when the other end is closed. So no daemon outlives the viewer that started it,
         however that viewer ended.
     on_ready
-        Called when clients can connect.
+        Called when clients can connect, with the URL of the health endpoint ("" if there is none).
 
     Raises
     ------
     OctreeError
-        `AlreadyRunning`, `NoSharedMemory`, `AddressInUse`, each with its cure.
+        `AlreadyRunning`, `NoSharedMemory`, `AddressInUse`, `HealthUnavailable`, each with its cure.
     """
     addresses = tuple(config.serve.bind) or (default_address(config.serve.name),)
     locks: list[InstanceLock] = []
@@ -51,11 +59,14 @@ def run(config: Config, *, lifeline: int | None = None, on_ready: Callable[[Serv
     load_log: LoadLog | None = None
     cache = CacheRoot(config.memory.cache_directory, config.memory.cache_bytes)
     server: Server | None = None
+    attendant: Attendant | None = None
+    reason = ""
     try:
         for address in addresses:
             if address.startswith("ipc://"):
                 locks.append(InstanceLock(address))
                 locks[-1].acquire()
+        attendant = _make_attendant(config)
         directory = shared_directory(config.memory.directory)
         for dead in remove_dead_segments(directory):
             log.warning("removed %s, left behind by a daemon that died", dead)
@@ -63,6 +74,8 @@ def run(config: Config, *, lifeline: int | None = None, on_ready: Callable[[Serv
         load_log = LoadLog(Path(log_path) if log_path else None)
         nbytes = arena_bytes(config.memory.arena_bytes, directory)
         segment = Segment.create(directory, nbytes, config.serve.name)
+        if attendant is not None:
+            attendant.reached("arena")
         pools = resolve_pools(config)
         scheduler = Scheduler(
             Arena(segment.nbytes),
@@ -99,10 +112,17 @@ def run(config: Config, *, lifeline: int | None = None, on_ready: Callable[[Serv
         _obey_signals(loop, server)
         if lifeline is not None:
             _watch_lifeline(lifeline, loop, server)
+        url = ""
+        if attendant is not None:
+            url = attendant.url
+            _be_attended(attendant, loop, server, tuple(config.datasets))
         ready = server
         cache.trim_later()
-        return server.run(lambda: on_ready(ready))
+        reason = server.run(lambda: on_ready(ready, url))
+        return reason
     finally:
+        if attendant is not None:
+            attendant.close(reason)
         if server is not None:
             server.close()
             for address in server.addresses:
@@ -117,6 +137,30 @@ def run(config: Config, *, lifeline: int | None = None, on_ready: Callable[[Serv
         loop.close()
         for lock in locks:
             lock.release()
+
+
+def _make_attendant(config: Config) -> Attendant | None:
+    """Who answers probes and tells systemd, if there is anybody to tell."""
+    notifier = Notifier.from_environment()
+    if config.serve.health is None and notifier is None:
+        return None
+    from octree_loader.attendant import Attendant
+
+    listen = None
+    if config.serve.health is not None:
+        address = parse_address(f"tcp://{config.serve.health}", binding=True)
+        listen = (address.host, address.port, address.loopback)
+        if not address.loopback:
+            log.warning("serve.health_exposed: %s tells every machine that reaches it how we are", config.serve.health)
+    attendant = Attendant(listen, notifier)
+    attendant.start()
+    return attendant
+
+
+def _be_attended(attendant: Attendant, loop: Loop, server: Server, datasets: tuple[str, ...]) -> None:
+    attendant.reached("sockets")
+    loop.call(lambda: server.catalog.open_ahead(datasets))
+    attendant.attend(loop.call, lambda: observe(server, datasets), server.catalog.open_ahead)
 
 
 def _obey_signals(loop: Loop, server: Server) -> None:

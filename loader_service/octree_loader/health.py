@@ -1,15 +1,17 @@
-"""What the daemon is doing, for people: the status that a client may ask for, and the log of the loads."""
+"""What the daemon is doing: the status that a client may ask for, what monitoring sees, and the log of the loads."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from octree_loader.actions import Load
 from octree_loader.orders import Outcome
+from octree_loader.readiness import DatasetState
 from octree_loader.sources.locations import shown_location
 from octree_protocol.errors import OctreeError
 from octree_protocol.messages import ArenaStatus, ClientStatus, DatasetStatus, PoolStatus, Status
@@ -117,4 +119,35 @@ def describe_status(server: Server, pools: Pools, about: int) -> Status:
         requests_started=scheduler.started,
         requests_forgotten_loading=scheduler.forgotten_loading,
         about=about,
+    )
+
+
+class PoolBooks(NamedTuple):
+    """Of one pool, what its status leaves out: chunks that were missing, and its `Spread` of load times."""
+
+    missing: int
+    counts: tuple[int, ...]
+    seconds: float
+
+
+class Observation(NamedTuple):
+    """All that monitoring is told, copied in one moment of the daemon's own thread.
+
+    `datasets` are those of the configuration, `status.datasets` also those found inside of them.
+    """
+
+    status: Status
+    datasets: tuple[DatasetState, ...]
+    pools: tuple[PoolBooks, ...]
+    sent_bytes: int
+
+
+def observe(server: Server, configured: Iterable[str]) -> Observation:
+    """Copy what the books of the daemon say now. To be called in its own thread; about 0.1 ms."""
+    entries = server.catalog.entries
+    return Observation(
+        server.status(),
+        tuple(DatasetState(name, entries[name].state, entries[name].reason) for name in configured),
+        tuple(PoolBooks(p.missing, tuple(p.spread.counts), p.spread.seconds) for p in server.scheduler.pools),
+        server.peers.sent_bytes,
     )

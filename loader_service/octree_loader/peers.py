@@ -71,6 +71,8 @@ class Peers:
         As they were bound: with the port that the system chose, if it was left to it.
     clients
         Those that have been welcomed, by identity.
+    sent_bytes
+        Of all messages so far.
 
     Raises
     ------
@@ -86,6 +88,7 @@ class Peers:
         gone: Callable[[Client], None],
     ) -> None:
         self.clients: dict[bytes, Client] = {}
+        self.sent_bytes = 0
         self._loop = loop
         self._obey = obey
         self._gone = gone
@@ -154,7 +157,9 @@ class Peers:
         """Tell a client something, if that may be said now; returns whether it was. Who cannot be told is dropped."""
         try:
             client.session.sent(message)
-            self._socket.send_multipart([client.identity, codec.encode(message)], zmq.NOBLOCK)
+            frame = codec.encode(message)
+            self.sent_bytes += len(frame)
+            self._socket.send_multipart([client.identity, frame], zmq.NOBLOCK)
         except zmq.Again:
             self.drop(client, "it does not read what it is sent")
             return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 from octree_loader.actions import BACKGROUND, Client, Load, PoolSpec
 from octree_loader.chunk import Chunk, ChunkState, View
 from octree_loader.fairness import FairShare
-from octree_loader.profile import LoadProfile
+from octree_loader.profile import LoadProfile, Spread
 
 #: Workers that die before they begin anything are replaced after so many seconds: doubled each time, up to a most.
 _START_AGAIN, _START_AGAIN_MOST = 0.05, 2.0
@@ -56,10 +56,12 @@ class Pool:
         "failed_starts",
         "fair",
         "loaded",
+        "missing",
         "next_start",
         "next_worker",
         "number",
         "spec",
+        "spread",
         "views",
         "workers",
     )
@@ -74,8 +76,10 @@ class Pool:
         self.next_start = 0.0
         self.failed_starts = 0
         self.loaded = 0
+        self.missing = 0
         self.failed = 0
         self.deaths = 0
+        self.spread = Spread()
 
     def hung(self, now: float, timeout: float) -> list[Worker]:
         """The workers that have been over a load for longer than `timeout` seconds, each named once."""

@@ -8,6 +8,10 @@ decides, more under way than it takes to keep the worker busy only makes them ha
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+
+#: Bounds of the classes into which a `Spread` sorts, in seconds: from a chunk in the page cache to one over the sea.
+SPREAD_BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 #: Weight of the newest load in the moving averages.
 _NEWEST = 0.2
@@ -105,3 +109,21 @@ class Rate:
             self._chunks *= factor
             self._bytes *= factor
             self._at = now
+
+
+class Spread:
+    """How long loads took, all of them: `counts` has how many were at most `SPREAD_BOUNDS`, and last those beyond.
+
+    Unlike a moving average it can be added up over daemons, and subtracted from what it was before.
+    """
+
+    __slots__ = ("counts", "seconds")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(SPREAD_BOUNDS) + 1)
+        self.seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """One load took `seconds`."""
+        self.counts[bisect_left(SPREAD_BOUNDS, seconds)] += 1
+        self.seconds += seconds

@@ -258,6 +258,7 @@ class Scheduler:
         dataset = self.datasets[done.dataset]
         pool = self.pools[done.load.pool]
         dataset.profile_of(done.load.level).observe(wall, cpu, blocked)
+        pool.spread.add(wall)
         dataset.profile_changed = True
         for chunk, there in zip(done.chunks, present, strict=True):
             if self._deaths:
@@ -266,6 +267,7 @@ class Scheduler:
                 self._end_in_background(chunk)
                 continue
             if not there:
+                pool.missing += 1
                 self._end_as_missing(chunk, dataset)
                 continue
             chunk.state = _READY

@@ -38,6 +38,7 @@ from octree_protocol.messages import (
     Ping,
     Pong,
     Refused,
+    Status,
     ViewerSettings,
     Want,
     Welcome,
@@ -246,7 +247,7 @@ class Server:
         elif isinstance(message, Hello):
             self._greet(client, message)
         elif isinstance(message, AskStatus):
-            self.peers.send(client, describe_status(self, self._pools, message.about))
+            self.peers.send(client, self.status(message.about))
         elif isinstance(message, Bye):
             self.peers.drop(client, "it said goodbye")
 
@@ -304,6 +305,10 @@ class Server:
     def addresses(self) -> tuple[str, ...]:
         """Where it listens."""
         return self.peers.addresses
+
+    def status(self, about: int = 0) -> Status:
+        """What the daemon is doing now."""
+        return describe_status(self, self._pools, about)
 
     @property
     def pid(self) -> int:

@@ -356,7 +356,7 @@ def test_every_mistake_is_told_at_once(folder: Path) -> None:
         ({"octree": None}, "octree: is null; allowed is an object"),
         (
             {"serve": {"port": 5}},
-            "serve.port: there is no such key; allowed are name, bind, insecure",
+            "serve.port: there is no such key; allowed are name, bind, insecure, health, health_exposed",
         ),
         ({"serve": {"bind": "ipc:///x"}}, 'serve.bind: is "ipc:///x"; allowed is a list'),
         (
