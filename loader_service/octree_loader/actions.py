@@ -36,7 +36,10 @@ class Part(NamedTuple):
 
 
 class Load(NamedTuple):
-    """Instruction: worker `worker` of pool `pool` reads these chunks of one storage chunk."""
+    """Instruction: worker `worker` of pool `pool` reads these chunks of one storage chunk.
+
+    The lower the `rank`, the sooner.
+    """
 
     task: int
     pool: int
@@ -45,6 +48,7 @@ class Load(NamedTuple):
     level: int
     concurrent: bool
     parts: tuple[Part, ...]
+    rank: int = 0
 
 
 class StartWorker(NamedTuple):
@@ -55,7 +59,10 @@ class StartWorker(NamedTuple):
 
 
 class StopWorker(NamedTuple):
-    """Instruction: kill a worker that has hung over a load; report it with `worker_died`."""
+    """Instruction: kill a worker that has hung over a load; report it with `worker_died`.
+
+    Without a `reason`: it has nothing to do and is not needed any more; nobody waits to hear of it.
+    """
 
     pool: int
     worker: int
@@ -71,4 +78,6 @@ class Actions:
     stop: list[StopWorker] = field(default_factory=list)
     start: list[StartWorker] = field(default_factory=list)
     loads: list[Load] = field(default_factory=list)
+    forget: list[Load] = field(default_factory=list)
+    """Under way in a cluster, and nobody wants them any more."""
     announce: dict[Client, Announce] = field(default_factory=dict)

@@ -39,6 +39,7 @@ class Chunk:
         "since",
         "slot",
         "state",
+        "task",
         "views",
     )
 
@@ -53,6 +54,8 @@ class Chunk:
         self.rank = 0
         self.slot = -1
         self.generation = 0
+        #: That loads it, or loaded it last.
+        self.task = -1
         self.errors = 0
         self.reason = ""
         #: Not to be read together with others any more: one of them failed.

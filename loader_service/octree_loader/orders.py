@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from octree_loader.actions import Load
 from octree_loader.pyramid import Making
 from octree_protocol.geometry import Dataset
 
@@ -35,6 +36,18 @@ class LoadOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):
     slots: tuple[int, ...]
 
 
+def order_of(load: Load) -> LoadOrder:
+    """What a worker must know of a load."""
+    return LoadOrder(
+        load.task,
+        load.dataset,
+        load.level,
+        load.concurrent,
+        tuple([part.grid_index for part in load.parts]),
+        tuple([part.slot for part in load.parts]),
+    )
+
+
 class LoadOrders(msgspec.Struct, frozen=True, tag="load"):
     """Loads, in the order in which they are to be begun."""
 
@@ -45,7 +58,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How a load ended: `present` says for each part whether the store has it; or `error` says why it failed.
 
     Times in nanoseconds: how long it took, computed, and waited for its store; `filled_ns` is the machine's monotonic
-    clock. `unfinished`: the chunk is made of finer levels, and some of that is still to be done.
+    clock. `unfinished`: the chunk is made of finer levels, and some of that is still to be done. `forgotten`: it was
+    never begun, because nobody wanted it any more or its worker was lost.
     """
 
     task: int
@@ -57,6 +71,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
     error: str = ""
     transient: bool = False
     unfinished: bool = False
+    forgotten: bool = False
 
 
 Order = OpenDataset | LoadOrders

@@ -5,6 +5,8 @@ Only `scheduler` changes these books; `pools` does what comes of them.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from octree_loader.actions import BACKGROUND, Client, Load, PoolSpec
 from octree_loader.chunk import Chunk, ChunkState, View
 from octree_loader.fairness import FairShare
@@ -33,22 +35,35 @@ class Task:
 class Worker:
     """A worker and what it has under way, oldest first.
 
-    Beside the task `alone` it is given nothing else. `proved`: it has ended a load.
+    Beside the task `alone` it is given nothing else. `proved`: it has ended a load. `threads`: loads that it carries
+    out side by side. `stopping`: it is given nothing any more; `retired`: and is to be stopped once it is idle.
     """
 
-    __slots__ = ("alone", "number", "proved", "started", "stopping", "tasks")
+    __slots__ = ("alone", "number", "proved", "retired", "started", "stopping", "tasks", "threads")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.started = False
         self.stopping = False
+        self.retired = False
+        self.threads = 1
         self.alone = -1
         self.proved = False
         self.tasks: dict[int, Task] = {}
 
 
+class Offer(NamedTuple):
+    """What a cluster offers a pool: workers, and their threads in all."""
+
+    workers: int
+    threads: int
+
+
 class Pool:
-    """The workers of one class of relative levels, and the views that wait for it."""
+    """The workers of one class of relative levels, and the views that wait for it.
+
+    `offer`: the workers are a cluster's; None: they are of our own, and share the processors of this machine.
+    """
 
     __slots__ = (
         "deaths",
@@ -60,6 +75,8 @@ class Pool:
         "next_start",
         "next_worker",
         "number",
+        "offer",
+        "retiring",
         "spec",
         "spread",
         "views",
@@ -80,6 +97,8 @@ class Pool:
         self.failed = 0
         self.deaths = 0
         self.spread = Spread()
+        self.offer: Offer | None = None
+        self.retiring = False
 
     def hung(self, now: float, timeout: float) -> list[Worker]:
         """The workers that have been over a load for longer than `timeout` seconds, each named once."""
@@ -158,6 +177,8 @@ class Pool:
             and to start another takes the processor from those that are there: only when all have enough.
         """
         best: Worker | None = None
+        if self.offer is not None:
+            return self._place_in_cluster(self.offer, profile, alone, may_start)
         starting = 0
         for worker in self.workers.values():
             if not worker.started:
@@ -174,3 +195,34 @@ class Pool:
             newcomer = self.workers[self.next_worker] = Worker(self.next_worker)
             self.next_worker += 1
         return (best if best is not None and len(best.tasks) < depth else None), newcomer
+
+    def _place_in_cluster(
+        self, offer: Offer, profile: LoadProfile, alone: bool, may_start: bool
+    ) -> tuple[Worker | None, Worker | None]:
+        """`place` among workers that are there already, whatever our processors do: a start costs nothing."""
+        best: Worker | None = None
+        starting = 0
+        for worker in self.workers.values():
+            if not worker.started:
+                starting += 1
+            elif worker.stopping or worker.alone in worker.tasks:
+                continue
+            elif best is None or len(worker.tasks) * best.threads < len(best.tasks) * worker.threads:
+                best = worker
+        newcomer: Worker | None = None
+        useful = min(self.spec.workers_most, offer.workers)
+        if may_start and len(self.workers) < useful and not starting and (best is None or best.tasks):
+            newcomer = self.workers[self.next_worker] = Worker(self.next_worker)
+            self.next_worker += 1
+        if best is None:
+            return None, newcomer
+        depth = 1 if alone else profile.depth_in_cluster() * best.threads
+        return (best if len(best.tasks) < depth else None), newcomer
+
+    def take_retired(self) -> list[Worker]:
+        """Take the retired workers that have nothing left to do out of the books."""
+        idle = [worker for worker in self.workers.values() if worker.retired and not worker.tasks]
+        for worker in idle:
+            del self.workers[worker.number]
+        self.retiring = any(worker.retired for worker in self.workers.values())
+        return idle

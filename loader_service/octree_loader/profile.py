@@ -31,6 +31,11 @@ _WORK_AHEAD_SECONDS = 0.005
 #: ... in at most so many loads.
 _COMPUTING_DEPTH = 64
 
+#: A cluster takes some 10 ms to and fro, and several loads in one task cost little more than one: so much work, in so
+#: many loads, lies ready for each of its threads, in three tasks or so.
+_CLUSTER_AHEAD_SECONDS = 0.03
+_CLUSTER_DEPTH = 128
+
 
 class LoadProfile:
     """Moving averages over the loads of one dataset.
@@ -72,6 +77,14 @@ class LoadProfile:
         if not self.loads:
             return 2
         return max(2, min(_COMPUTING_DEPTH, math.ceil(_WORK_AHEAD_SECONDS / max(self.wall, 1e-6))))
+
+    def depth_in_cluster(self) -> int:
+        """How many loads should be under way for each thread of a cluster: two at least, or there would be pauses."""
+        if self.waiting:
+            return 2 * WAITING_DEPTH
+        if not self.loads:
+            return 2
+        return max(2, min(_CLUSTER_DEPTH, math.ceil(_CLUSTER_AHEAD_SECONDS / max(self.wall, 1e-6))))
 
     def fast(self, auto_sync_ms: float) -> bool:
         """Whether loads are known to take less than `auto_sync_ms`."""

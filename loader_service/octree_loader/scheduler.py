@@ -20,7 +20,7 @@ from octree_loader.books import DatasetBook, Outbox
 from octree_loader.chunk import Chunk, ChunkState, View
 from octree_loader.delay import Ranked, ViewQueue
 from octree_loader.gathering import read_together
-from octree_loader.placement import Pool, Task, Worker
+from octree_loader.placement import Offer, Pool, Task, Worker
 from octree_loader.planning import DatasetPlan
 from octree_loader.priority import last_of_tier, rank
 from octree_protocol.keys import ChunkKey
@@ -70,6 +70,7 @@ class Scheduler:
         self._next_task = 0
         self._tasks: dict[int, Task] = {}
         self._deaths: dict[ChunkKey, int] = {}
+        self._let_go_of: list[int] = []
         self._outboxes: dict[Client, Outbox] = {}
         self._pool_of_relative = {
             relative: max([p.number for p in self.pools if p.spec.relative_level <= relative], default=0)
@@ -179,6 +180,8 @@ class Scheduler:
             self.arena.release(chunk.slot)
         elif state is _LOADING:
             self.forgotten_loading += 1
+            if self.pools[self._tasks[chunk.task].load.pool].offer is not None:
+                self._let_go_of.append(chunk.task)
         else:
             if state is _WAITING:
                 self.forgotten_waiting += 1
@@ -210,11 +213,33 @@ class Scheduler:
 
     # --- events: workers ---------------------------------------------------------------------------------------------
 
-    def worker_started(self, pool: int, worker: int) -> None:
-        """A worker can take loads."""
+    def worker_started(self, pool: int, worker: int, threads: int = 1) -> None:
+        """A worker can take loads, `threads` of them side by side."""
         known = self.pools[pool].workers.get(worker)
         if known is not None:
-            known.started = True
+            known.started, known.threads = True, threads
+
+    def worker_leaves(self, pool: int, worker: int) -> None:
+        """A worker is to be given nothing any more; what it has under way ends, each load by itself."""
+        known = self.pools[pool].workers.get(worker)
+        if known is not None:
+            known.stopping = True
+
+    def worker_left(self, pool: int, worker: int, now: float) -> None:
+        """A worker is gone through no fault of its loads, and no longer writes anywhere: they are put back in line."""
+        gone = self.pools[pool].workers.pop(worker, None)
+        for task in gone.tasks.values() if gone is not None else ():
+            del self._tasks[task.load.task]
+            self._put_back(task, now)
+
+    def pool_offered(self, pool: int, offer: Offer | None) -> None:
+        """What a cluster offers a pool now; None: it has workers of our own. A change between the two retires all."""
+        known = self.pools[pool]
+        if (offer is None) != (known.offer is None):
+            for worker in known.workers.values():
+                worker.stopping = worker.retired = True
+            known.retiring = bool(known.workers)
+        known.offer = offer
 
     def loads_at(self, pool: int, worker: int) -> list[Load]:
         """What a worker has under way, oldest first."""
@@ -296,6 +321,18 @@ class Scheduler:
             self.arena.discard(chunk.slot)
             chunk.slot = -1
             self._wait_again(chunk, now, last_of_tier(chunk.rank))
+
+    def forgotten(self, task: int, now: float) -> None:
+        """A load was never begun: its worker was lost, or nobody wanted it. Who does by now waits for it again."""
+        done = self._finish(task, now)
+        if done is not None:
+            self._put_back(done, now)
+
+    def _put_back(self, task: Task, now: float) -> None:
+        for chunk in task.chunks:
+            self.arena.discard(chunk.slot)
+            chunk.slot = -1
+            self._wait_again(chunk, now)
 
     def failed(self, task: int, reason: str, transient: bool, now: float) -> None:
         """A load ended in an error. One that may pass is tried again a little later."""
@@ -382,11 +419,23 @@ class Scheduler:
             for hung in pool.hung(now, self.load_timeout):
                 reason = f"no answer for {self.load_timeout:g} s"
                 actions.stop.append(StopWorker(pool.number, hung.number, reason))
+            for idle in pool.take_retired() if pool.retiring else ():
+                actions.stop.append(StopWorker(pool.number, idle.number, ""))
             if pool.views:
                 self._fill(pool, actions, now)
+        if self._let_go_of:
+            self._forget(actions)
         if announce and self._outboxes:
             self._announce(actions)
         return actions
+
+    def _forget(self, actions: Actions) -> None:
+        """Loads in a cluster that nobody wants any more, unless somebody has thought better of it meanwhile."""
+        for number in dict.fromkeys(self._let_go_of):
+            task = self._tasks.get(number)
+            if task is not None and not any(chunk.views for chunk in task.chunks):
+                actions.forget.append(task.load)
+        self._let_go_of.clear()
 
     def loading(self) -> int:
         """How many loads are under way."""
@@ -452,14 +501,14 @@ class Scheduler:
         number = self._next_task
         self._next_task += 1
         parts = tuple([Part(c.key.index, c.slot) for c in chunks])
-        load = Load(
-            number, pool.number, worker.number, chunk.key.dataset, level, dataset.profile_of(level).waiting, parts
-        )
+        waiting = dataset.profile_of(level).waiting
+        load = Load(number, pool.number, worker.number, chunk.key.dataset, level, waiting, parts, chunk.rank)
         if chunk.key in self._deaths:
             worker.alone = number
         self._tasks[number] = worker.tasks[number] = Task(load, chunks, chunk.key.dataset, now, view.client)
         for begun in chunks:
             begun.state = _LOADING
+            begun.task = number
         self.started += len(chunks)
         pool.fair.charge(view.client, len(chunks))
         actions.loads.append(load)
@@ -529,4 +578,4 @@ class Scheduler:
         assert len(slots) == len(set(slots)), "two chunks in one slot"
         for pool in self.pools:
             assert all(pool.number in view.queues for view in pool.views)
-            assert len(pool.workers) <= pool.spec.workers_most
+            assert sum(1 for w in pool.workers.values() if not w.stopping) <= pool.spec.workers_most

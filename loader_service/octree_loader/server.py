@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from octree_loader.actions import BACKGROUND, Actions
 from octree_loader.builder import Builder
@@ -22,6 +22,7 @@ from octree_loader.loop import Loop
 from octree_loader.memory import Segment
 from octree_loader.orders import Outcome
 from octree_loader.peers import Client, Peers
+from octree_loader.placement import Offer
 from octree_loader.planning import DatasetPlan
 from octree_loader.pools import Pools
 from octree_loader.scheduler import Scheduler
@@ -184,6 +185,8 @@ class Server:
             self._pools.start(start.pool, start.worker)
         if actions.loads:
             self._pools.load(actions.loads)
+        if actions.forget:
+            self._pools.forget(actions.forget)
         for identity, announce in actions.announce.items():
             if identity is BACKGROUND:
                 self.builder.heard(announce)
@@ -194,25 +197,49 @@ class Server:
 
     # --- what the pools tell -----------------------------------------------------------------------------------------
 
-    def worker_started(self, pool: int, worker: int) -> None:
-        """See `pools.PoolEvents`."""
+    def worker_started(self, pool: int, worker: int, threads: int = 1) -> None:
+        """See `backends.PoolEvents`."""
         self._dirty = True
-        self.scheduler.worker_started(pool, worker)
+        self.scheduler.worker_started(pool, worker, threads)
 
-    def worker_died(self, pool: int, worker: int, reason: str) -> None:
-        """See `pools.PoolEvents`."""
+    def worker_leaves(self, pool: int, worker: int) -> None:
+        """See `backends.PoolEvents`."""
+        self._dirty = True
+        self.scheduler.worker_leaves(pool, worker)
+
+    def worker_left(self, pool: int, worker: int) -> None:
+        """See `backends.PoolEvents`."""
+        self._dirty = True
+        self.scheduler.worker_left(pool, worker, time.monotonic())
+
+    def pool_offered(self, pool: int, workers: int, threads: int) -> None:
+        """See `backends.PoolEvents`."""
+        self._dirty = True
+        self.scheduler.pool_offered(pool, Offer(workers, threads))
+
+    def pool_withdrawn(self, pool: int) -> None:
+        """See `backends.PoolEvents`."""
+        self._dirty = True
+        self.scheduler.pool_offered(pool, None)
+
+    def worker_died(self, pool: int, worker: int, reason: str, over: Collection[int] | None = None) -> None:
+        """See `backends.PoolEvents`."""
         self._dirty = True
         memory = self.segment.view
-        over = [
-            load.task
-            for load in self.scheduler.loads_at(pool, worker)
-            if read_progress(memory, load.parts[0].slot) == BEGUN
-        ]
+        if over is None:
+            over = [
+                load.task
+                for load in self.scheduler.loads_at(pool, worker)
+                if read_progress(memory, load.parts[0].slot) == BEGUN
+            ]
         self.scheduler.worker_died(pool, worker, reason, time.monotonic(), over)
 
     def outcome(self, outcome: Outcome) -> None:
-        """See `pools.PoolEvents`."""
+        """See `backends.PoolEvents`."""
         self._dirty = True
+        if outcome.forgotten:
+            self.scheduler.forgotten(outcome.task, time.monotonic())
+            return
         if self._load_log.enabled:
             self._load_log.write(self.scheduler.load_of(outcome.task), outcome)
         if outcome.unfinished:

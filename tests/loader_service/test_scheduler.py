@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from octree_loader.actions import Actions, Load, PoolSpec, StopWorker
 from octree_loader.arena import Arena
 from octree_loader.chunk import ChunkState
+from octree_loader.placement import Offer
 from octree_loader.planning import plan_dataset
 from octree_loader.scheduler import Scheduler
 from octree_loader.sources.base import StoredLevel
@@ -75,6 +76,8 @@ class Bench:
         self.begun: list[Load] = []
         self.told: dict[object, dict[ChunkKey, object]] = {}
         self.generations: dict[int, int] = {}
+        self.threads = 1
+        self.stopped: list[StopWorker] = []
 
     def want(self, client: object, entries: Iterable[Wanted], view: int = 0) -> None:
         self.sequence += 1
@@ -88,11 +91,12 @@ class Bench:
         while True:
             actions = self.scheduler.decide(self.now)
             stops += actions.stop
+            self.stopped += actions.stop
             for slot, generation in actions.generations:
                 assert generation > self.generations.get(slot, 0), "a generation must rise"
                 self.generations[slot] = generation
             for start in actions.start:
-                self.scheduler.worker_started(start.pool, start.worker)
+                self.scheduler.worker_started(start.pool, start.worker, self.threads)
             for load in actions.loads:
                 self.under_way[load.task] = load
                 self.begun.append(load)
@@ -467,6 +471,112 @@ def test_the_same_events_give_the_same_actions() -> None:
     assert play() == play()
 
 
+# --- workers of a cluster --------------------------------------------------------------------------------------------
+
+
+def clustered(workers: int = 2, threads: int = 1) -> Bench:
+    """A bench whose one pool is offered workers of a cluster."""
+    bench = Bench(make_scheduler(slots=512, pools=[PoolSpec(0, 8, 0.0, 30.0)]))
+    bench.threads = threads
+    bench.scheduler.pool_offered(0, Offer(workers, workers * threads))
+    return bench
+
+
+def test_a_cluster_gives_as_many_workers_as_it_has_whatever_our_processors() -> None:
+    bench = clustered(workers=5)
+    bench.want("a", wants(*(key(0, 1, n) for n in range(16))))
+    assert len({load.worker for load in bench.under_way.values()}) == 5
+    bench.scheduler.validate()
+
+
+def test_without_a_cluster_everything_waits_and_nothing_fails() -> None:
+    bench = clustered(workers=0)
+    bench.want("a", wants(key(0, 1, 1)))
+    assert not bench.under_way
+    bench.scheduler.pool_offered(0, Offer(1, 1))
+    bench.decide()
+    assert bench.loading() == [key(0, 1, 1)]
+
+
+@pytest.mark.parametrize(("wall", "each"), [(0.02, 2), (0.001, 30), (0.00001, 128)])
+def test_so_much_lies_ready_at_a_cluster_that_the_way_there_is_no_pause(wall: float, each: int) -> None:
+    bench = clustered(workers=1, threads=1)
+    bench.want("a", wants(key(0, 0, 0)))
+    bench.finish_all(wall=wall)
+    bench.want("a", wants(*(key(0, row, n) for row in range(16) for n in range(16))))
+    assert len(bench.under_way) == each
+
+
+def test_each_thread_of_a_worker_has_its_share() -> None:
+    bench = clustered(workers=1, threads=4)
+    bench.want("a", wants(key(0, 0, 0)))
+    bench.finish_all(wall=0.02)
+    bench.want("a", wants(*(key(0, row, n) for row in range(4) for n in range(16))))
+    assert len(bench.under_way) == 8
+
+
+def test_what_nobody_wants_any_more_is_taken_back_from_a_cluster() -> None:
+    bench = clustered()
+    bench.want("a", wants(key(0, 0, 0), key(0, 0, 1)))
+    bench.want("b", wants(key(0, 0, 1)))
+    assert bench.scheduler.decide(bench.now).forget == []
+    bench.sequence += 1
+    bench.scheduler.want("a", 0, bench.sequence, (), bench.now)
+    (load,) = bench.scheduler.decide(bench.now).forget
+    assert bench.keys_of(load) == [key(0, 0, 0)]
+    del bench.under_way[load.task]
+    bench.scheduler.forgotten(load.task, bench.now)
+    assert key(0, 0, 0) not in bench.scheduler.chunks
+    bench.scheduler.validate()
+
+
+def test_who_thinks_better_of_it_waits_anew_for_what_was_taken_back() -> None:
+    bench = clustered()
+    bench.want("a", wants(key(0, 0, 0)))
+    (first,) = bench.under_way
+    bench.want("a", ())
+    bench.want("a", wants(key(0, 0, 0)))
+    del bench.under_way[first]
+    bench.scheduler.forgotten(first, bench.now)
+    bench.decide()
+    assert bench.loading() == [key(0, 0, 0)]
+    bench.scheduler.validate()
+
+
+def test_a_worker_that_left_is_nobodys_fault() -> None:
+    bench = clustered(workers=1)
+    bench.want("a", wants(key(0, 0, 0), key(0, 0, 1)))
+    for _ in range(8):
+        (worker,) = {load.worker for load in bench.under_way.values()}
+        bench.under_way.clear()
+        bench.scheduler.worker_left(0, worker, bench.now)
+        bench.decide()
+    assert set(bench.loading()) == {key(0, 0, 0), key(0, 0, 1)}
+    assert bench.scheduler.pools[0].deaths == 0
+    bench.finish_all()
+    assert bench.told_ready("a") == {key(0, 0, 0), key(0, 0, 1)}
+
+
+def test_when_the_cluster_is_back_our_own_workers_end_what_they_have_and_then_end() -> None:
+    bench = clustered(workers=0)
+    bench.scheduler.pool_offered(0, None)
+    bench.want("a", wants(key(0, 0, 0), key(0, 0, 1)))
+    mine = set(bench.scheduler.pools[0].workers)
+    assert mine
+    bench.scheduler.pool_offered(0, Offer(2, 2))
+    bench.want("a", wants(*(key(0, 1, n) for n in range(4)), key(0, 0, 0), key(0, 0, 1)))
+    while bench.under_way:
+        task = next(iter(bench.under_way))
+        load = bench.under_way.pop(task)
+        assert load.worker in mine or load.parts[0].grid_index[0] == 1
+        bench.scheduler.loaded(task, [True], 0.02, 0.02, 0.0, 1, bench.now)
+        bench.decide()
+    assert {stop.worker for stop in bench.stopped} == mine
+    assert all(not stop.reason for stop in bench.stopped)
+    assert not mine & set(bench.scheduler.pools[0].workers)
+    bench.scheduler.validate()
+
+
 # --- any order of events ---------------------------------------------------------------------------------------------
 
 CHUNKS = [key(0, r, c) for r in range(3) for c in range(4)] + [key(1, r, c) for r in range(4) for c in range(4)]
@@ -519,6 +629,36 @@ class AnyOrder(RuleBasedStateMachine):
             self._bury(*living[pick % len(living)])
             self.bench.decide()
 
+    @rule(pool=st.integers(0, 1), workers=st.sampled_from([None, 0, 1, 2]))
+    def offer(self, pool: int, workers: int | None) -> None:
+        offered = None if workers is None else Offer(workers, workers)
+        self.bench.scheduler.pool_offered(pool, offered)
+        self.bench.decide()
+
+    @rule(pick=st.integers(0, 99))
+    def forget(self, pick: int) -> None:
+        """Not only what nobody wants: whatever a cluster has lost comes back like this."""
+        if self.bench.under_way:
+            task = list(self.bench.under_way)[pick % len(self.bench.under_way)]
+            del self.bench.under_way[task]
+            self.bench.scheduler.forgotten(task, self.bench.now)
+            self.bench.decide()
+
+    @rule(pick=st.integers(0, 99), at_once=st.booleans())
+    def go(self, pick: int, at_once: bool) -> None:
+        """A worker of a cluster is lost, with all that it has or bit by bit."""
+        scheduler = self.bench.scheduler
+        living = [(p.number, w) for p in scheduler.pools for w in p.workers]
+        if not living:
+            return
+        pool, worker = living[pick % len(living)]
+        scheduler.worker_leaves(pool, worker)
+        if at_once:
+            for load in scheduler.loads_at(pool, worker):
+                del self.bench.under_way[load.task]
+            scheduler.worker_left(pool, worker, self.bench.now)
+        self.bench.decide()
+
     def _bury(self, pool: int, worker: int) -> None:
         for task, load in list(self.bench.under_way.items()):
             if (load.pool, load.worker) == (pool, worker):
@@ -536,6 +676,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Whatever happened: once stores and workers behave, all that is wanted and fits comes to an end."""
+        for pool in self.bench.scheduler.pools:
+            self.bench.scheduler.pool_offered(pool.number, None)
+            for worker in [w.number for w in pool.workers.values() if w.stopping and not w.retired]:
+                self._bury(pool.number, worker)
         for _ in range(200):
             self.bench.now += 0.2
             for stop in self.bench.decide().stop:

@@ -1,0 +1,254 @@
+"""Workers on this machine: starts processes or threads, hands them loads, hears what came of them, sees them die.
+
+One socket pair a worker; the queue stays in the daemon, where it can be forgotten. Decides nothing (`scheduler`).
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import selectors
+import signal
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from typing import Literal
+
+from octree_loader.actions import Load
+from octree_loader.backends import PoolEvents
+from octree_loader.loop import Loop
+from octree_loader.memory import Segment
+from octree_loader.orders import (
+    PACKET_BYTES,
+    LoadOrder,
+    LoadOrders,
+    OpenDataset,
+    decode_outcomes,
+    encode_order,
+    order_of,
+)
+from octree_loader.worker import Loader, run_process, serve
+
+log = logging.getLogger("octree.pools")
+
+#: Loads in one packet to a worker.
+_LOADS_IN_PACKET = 64
+
+#: How long the daemon waits for the processes of its pools when it ends. Seconds.
+_FAREWELL_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class _Worker:
+    pool: int
+    number: int
+    channel: socket.socket
+    process: BaseProcess | None
+    opened: set[int] = field(default_factory=set)
+
+
+class LocalWorkers:
+    """A `Backend` of processes or threads.
+
+    Parameters
+    ----------
+    kind
+        Which of them.
+    segment
+        The arena's memory.
+    loop
+        The daemon's, which watches the workers' sockets.
+    events
+        Who is told.
+    """
+
+    def __init__(self, kind: Literal["processes", "threads"], segment: Segment, loop: Loop, events: PoolEvents) -> None:
+        self.name = kind
+        self._segment = segment
+        self._loop = loop
+        self._selector = loop.selector
+        self._events = events
+        self._workers: dict[tuple[int, int], _Worker] = {}
+        self._datasets: dict[int, OpenDataset] = {}
+        self._starting: dict[tuple[int, int], threading.Thread] = {}
+        self._spawning: multiprocessing.context.ForkServerContext | None = None
+
+    def add_dataset(self, order: OpenDataset) -> None:
+        """See `Backend`."""
+        self._datasets[order.dataset.id] = order
+
+    # --- workers -----------------------------------------------------------------------------------------------------
+
+    def start(self, pool: int, worker: int) -> None:
+        """See `Backend`. Processes are started by a thread: the first waits for the fork server to have imported what
+        workers need."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * PACKET_BYTES)
+        ours.setblocking(False)
+        known = _Worker(pool, worker, ours, None)
+        self._workers[pool, worker] = known
+        self._selector.register(ours, selectors.EVENT_READ, lambda: self._hear(known))
+        name = f"octree-worker-{pool}-{worker}"
+        if self.name == "processes":
+            process = self._context().Process(
+                target=run_process, args=(theirs, self._segment.path), name=name, daemon=True
+            )
+            starting = threading.Thread(target=self._start, args=(known, process, theirs), name="octree-start")
+            self._starting[known.pool, known.number] = starting
+            starting.start()
+            return
+        run = (theirs, Loader(self._segment.view))
+        threading.Thread(target=_run_thread, args=run, name=name, daemon=True).start()
+        self._events.worker_started(pool, worker)
+
+    def _start(self, worker: _Worker, process: BaseProcess, theirs: socket.socket) -> None:
+        """Start a process; in a thread of its own."""
+        reason = ""
+        try:
+            process.start()
+        except (OSError, EOFError) as error:  # EOFError: the fork server died over it; the next start has a new one
+            reason = f"a worker process cannot be started: {error}"
+            log.error("%s", reason)
+        finally:
+            theirs.close()
+        self._loop.call(lambda: self._started(worker, process, reason))
+
+    def _started(self, worker: _Worker, process: BaseProcess, reason: str) -> None:
+        self._starting.pop((worker.pool, worker.number)).join()
+        if reason:
+            self._bury(worker, reason)
+            return
+        worker.process = process
+        if (worker.pool, worker.number) in self._workers:
+            self._events.worker_started(worker.pool, worker.number)
+        else:  # buried before it was born: nobody waits for it any more
+            _end(process, _FAREWELL_SECONDS)
+
+    def _context(self) -> multiprocessing.context.ForkServerContext:
+        if self._spawning is None:
+            # A fork server that has imported what a worker needs starts one in milliseconds, and it is a clean
+            # process without threads or sockets of ours: forking the daemon itself would copy both.
+            self._spawning = multiprocessing.get_context("forkserver")
+            self._spawning.set_forkserver_preload(
+                ["octree_loader.worker", "octree_loader.sources.direct", "numcodecs.blosc", "numcodecs.zstd"]
+            )
+        return self._spawning
+
+    def warm_up(self) -> None:
+        """See `Backend`: start the fork server, so that the first worker does not have to wait for it."""
+        if self.name == "processes":
+            self._context()
+            from multiprocessing import forkserver
+
+            forkserver.ensure_running()
+
+    def stop(self, pool: int, worker: int, reason: str) -> None:
+        """See `Backend`. A thread that hangs cannot be killed: it is only spoken of."""
+        known = self._workers.get((pool, worker))
+        if known is None:
+            return
+        if not reason:  # it has nothing under way, and ends when its channel does
+            self._bury(known, "not needed any more")
+            return
+        if known.process is None:
+            log.warning("a load hangs in a pool of threads, where nothing can end it (%s)", reason)
+            return
+        log.warning("worker %d of pool %d is killed: %s", worker, pool, reason)
+        if known.process.pid is not None:
+            os.kill(known.process.pid, signal.SIGKILL)
+        self._bury(known, reason)
+
+    def _bury(self, worker: _Worker, reason: str = "") -> None:
+        """Take a dead worker out of the books; only when it is certainly gone may its slots be used again."""
+        if self._workers.pop((worker.pool, worker.number), None) is None:
+            return
+        self._selector.unregister(worker.channel)
+        worker.channel.close()
+        if worker.process is not None:
+            code = _end(worker.process, _FAREWELL_SECONDS)
+            if not reason:
+                reason = signal.Signals(-code).name if code is not None and code < 0 else f"exit status {code}"
+        log.warning("worker %d of pool %d died (%s)", worker.number, worker.pool, reason or "its thread ended")
+        self._events.worker_died(worker.pool, worker.number, reason or "its thread ended")
+
+    def pids(self) -> tuple[int, ...]:
+        """See `Backend`."""
+        return tuple(w.process.pid for w in self._workers.values() if w.process is not None and w.process.pid)
+
+    # --- loads -------------------------------------------------------------------------------------------------------
+
+    def load(self, loads: list[Load]) -> None:
+        """See `Backend`: in packets as large as they come."""
+        orders: dict[tuple[int, int], list[LoadOrder]] = {}
+        for load in loads:
+            orders.setdefault((load.pool, load.worker), []).append(order_of(load))
+        for place, batch in orders.items():
+            worker = self._workers.get(place)
+            if worker is None:
+                continue  # it died meanwhile, and that has been told
+            try:
+                for dataset in {order.dataset for order in batch} - worker.opened:
+                    worker.channel.send(encode_order(self._datasets[dataset]))
+                    worker.opened.add(dataset)
+                for first in range(0, len(batch), _LOADS_IN_PACKET):
+                    worker.channel.send(encode_order(LoadOrders(tuple(batch[first : first + _LOADS_IN_PACKET]))))
+            except BlockingIOError:
+                # It has not read for hundreds of loads: it hangs in a way that no timeout has seen yet.
+                self.stop(*place, reason="it does not take orders any more")
+            except OSError:
+                self._bury(worker)
+
+    def forget(self, loads: list[Load]) -> None:
+        """See `Backend`: what lies ready is done sooner than taken back."""
+
+    def _hear(self, worker: _Worker) -> None:
+        while True:
+            try:
+                packet = worker.channel.recv(PACKET_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                self._bury(worker)
+                return
+            for outcome in decode_outcomes(packet):
+                self._events.outcome(outcome)
+
+    def close(self) -> None:
+        """See `Backend`: by closing their channels, then by force."""
+        workers = list(self._workers.values())
+        self._workers.clear()
+        for worker in workers:
+            self._selector.unregister(worker.channel)
+            worker.channel.close()
+        for starting in list(self._starting.values()):
+            starting.join()
+        until = time.monotonic() + _FAREWELL_SECONDS
+        for worker in workers:
+            if worker.process is not None:
+                _end(worker.process, max(0.0, until - time.monotonic()))
+
+
+def _end(process: BaseProcess, patience: float) -> int | None:
+    """Wait for a process to end, kill it after `patience` seconds; returns its exit code."""
+    process.join(patience)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    code = process.exitcode
+    process.close()
+    return code
+
+
+def _run_thread(channel: socket.socket, loader: Loader) -> None:
+    try:
+        serve(channel, loader)
+    except OSError:
+        pass  # the daemon has closed the channel
+    finally:
+        channel.close()
