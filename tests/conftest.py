@@ -21,8 +21,9 @@ pytest_plugins = ["tests.leaks"]
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Levels that daemons make are kept in a folder of the tests' own."""
+    """Levels that daemons make, and what viewers remember, are kept in folders of the tests' own."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from octree_client.keys import terminal_table
+from octree_client.links import BadLink, is_link, read_link
 from octree_protocol.addresses import default_address, parse_address
 from octree_protocol.errors import OctreeError
 
@@ -40,6 +41,7 @@ examples:
   octree-view embryo.zarr                        look at an image; a daemon of its own ends with the window
   octree-view https://host/slide.ome.zarr        the same over HTTP
   octree-view                                    what this user's running octree-serve serves
+  octree-view 'octree://view#...'                what somebody else looked at, and how
   octree-view --dataset day2 --connect ipc:///run/user/1000/octree-serve/default.sock
   octree-view embryo.zarr --screenshot whole.png --size 1920x1080
   octree-view embryo.zarr --center 5000,7200 --pixel-size 0.5 --colormap viridis --screenshot part.png
@@ -74,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         "source",
         nargs="?",
         metavar="SOURCE",
-        help="path, URL or module:factory of an image; without it, a running daemon's images are shown",
+        help="path, URL or module:factory of an image, or a link (octree://...) that a window has copied; without it, "
+        "a running daemon's images are shown",
     )
     parser.add_argument("--dataset", metavar="NAME", help="which of a daemon's images; its first if left out")
     parser.add_argument("--connect", metavar="ADDRESS", help="of a running daemon; this user's own if left out")
@@ -178,6 +181,9 @@ def _positive(text: str) -> float:
 
 def _check(options: argparse.Namespace) -> None:
     """Raise `CommandError` for what cannot be meant together."""
+    options.link = None
+    if options.source is not None and is_link(options.source):
+        _take_link(options)
     if options.source is not None and options.source.startswith("ipc://"):
         options.connect, options.source = options.connect or options.source, None
     if options.connect is not None:
@@ -200,6 +206,23 @@ def _check(options: argparse.Namespace) -> None:
         raise CommandError(f"--screenshot: there is no folder {options.screenshot.absolute().parent}", EXIT_NOT_WRITTEN)
 
 
+def _take_link(options: argparse.Namespace) -> None:
+    """Put what a link says where nothing else was said."""
+    if options.connect is not None or options.dataset is not None or options.config is not None:
+        raise CommandError(
+            "a link says itself where its images are: leave --connect, --dataset, --config out", EXIT_USAGE
+        )
+    try:
+        options.link = read_link(options.source)
+    except BadLink as error:
+        raise CommandError(str(error), EXIT_USAGE) from None
+    layer = options.link.layers[0]
+    options.source, options.connect = layer.source or None, layer.address or None
+    options.dataset = layer.dataset if layer.address else None
+    options.center = options.center or options.link.center
+    options.pixel_size = options.pixel_size or options.link.pixel_size
+
+
 # --- what is done ----------------------------------------------------------------------------------------------------
 
 
@@ -212,7 +235,9 @@ def _show(options: argparse.Namespace) -> int:
         signal.signal(signal.SIGTERM, _terminated)
     # The daemon starts while Qt is being imported: together they take half as long.
     opening = Opening(_name_of(options), _session_opener(options), _chooser(options))
-    view = ViewOptions(options.center, options.pixel_size, options.colormap, options.contrast, options.interpolation)
+    view = ViewOptions(
+        options.center, options.pixel_size, options.colormap, options.contrast, options.interpolation, options.link
+    )
     try:
         if options.screenshot is not None:
             return _take_screenshot(opening, options, view)

@@ -64,9 +64,9 @@ def show_window(opening: Opening, size: tuple[int, int] | None, options: ViewOpt
     except CanvasError as error:
         raise CanvasError(f"{error}; --screenshot FILE needs none, ssh -X brings one along") from None
     application = qt_application()
-    from octree_client.window import DEFAULT_SIZE, ViewerWindow
+    from octree_client.window import ViewerWindow
 
-    window = ViewerWindow(opening, size or DEFAULT_SIZE, options)
+    window = ViewerWindow(opening, size, options)
     window.closed.connect(application.quit)
     window.failed.connect(window.close)
     with _quit_on_signals(window, asked), _bugs_close(window) as bugs:

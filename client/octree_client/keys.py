@@ -1,4 +1,4 @@
-"""What keys and mouse do in the window: the one table that F1, ``--help`` and the tests read. Pure (no I/O).
+"""What keys, menus and mouse do in the window: the one table of menus, F1, ``--help`` and tests. Pure (no I/O).
 
 Knows nothing of Qt, but for the portable names of keys (``QKeySequence.fromString``); what an action does is the
 window's business.
@@ -7,6 +7,7 @@ window's business.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +17,17 @@ class Binding:
     Attributes
     ----------
     action
-        Its name: the method of the window that carries it out.
+        Its name: the method that carries it out.
     keys
-        Any of them starts it; portable names.
+        Any of them starts it; portable names. None: it is in the menu alone.
     shown
         The keys as people read them.
     text
-        What it does.
+        What it does, as the menu says it.
     repeats
         Whether a key that is held down starts it again and again.
+    checkable
+        Whether it turns something on and off, so that the menu has a tick.
     """
 
     action: str
@@ -32,36 +35,53 @@ class Binding:
     shown: str
     text: str
     repeats: bool = False
+    checkable: bool = False
 
 
-#: Every key, by group, in the order in which they are shown.
-BINDINGS: dict[str, tuple[Binding, ...]] = {
-    "Move": (
-        Binding("home", ("Home", "H"), "Home  H", "the whole image"),
-        Binding("one_to_one", ("1",), "1", "one voxel of level 0 a pixel"),
-        Binding("zoom_in", ("+", "=", "Shift++"), "+", "zoom in", True),
-        Binding("zoom_out", ("-", "_"), "−", "zoom out", True),
-        Binding("pan_left", ("Left",), "←", "to the left", True),
-        Binding("pan_right", ("Right",), "→", "to the right", True),
-        Binding("pan_up", ("Up",), "↑", "upwards", True),
-        Binding("pan_down", ("Down",), "↓", "downwards", True),
-        Binding("previous_slice", ("PgUp",), "PgUp", "previous slice (z, t …)", True),
-        Binding("next_slice", ("PgDown",), "PgDn", "next slice", True),
+#: Every action, by menu, in the order in which they are shown; None is a line between two groups.
+BINDINGS: dict[str, tuple[Binding | None, ...]] = {
+    "File": (
+        Binding("save_screenshot", ("S",), "S", "Save a picture…"),
+        None,
+        Binding("copy_link", ("Ctrl+C",), "Ctrl+C", "Copy a link to this view"),
+        Binding("copy_picture", ("Ctrl+Shift+C",), "Ctrl+Shift+C", "Copy the picture"),
+        None,
+        Binding("close", ("Q", "Ctrl+Q"), "Q  Ctrl+Q", "Quit"),
     ),
-    "Look": (
-        Binding("auto_contrast", ("A",), "A", "automatic contrast"),
-        Binding("toggle_interpolation", ("N", "B"), "N  B", "nearest or linear interpolation"),
-        Binding("toggle_overlay", ("L",), "L", "levels and status of cells"),
-        Binding("toggle_statistics", ("F",), "F", "what frames cost"),
-        Binding("toggle_panel", ("G",), "G", "side panel"),
-        Binding("toggle_full_screen", ("F11",), "F11", "full screen"),
+    "Go": (
+        Binding("home", ("Home", "H"), "Home  H", "Fit the whole image"),
+        Binding("one_to_one", ("1",), "1", "One voxel a pixel"),
+        Binding("zoom_rectangle", ("Z",), "Z", "Zoom to a rectangle", checkable=True),
+        Binding("zoom_in", ("+", "=", "Shift++"), "+", "Zoom in", True),
+        Binding("zoom_out", ("-", "_"), "−", "Zoom out", True),
+        None,
+        Binding("pan_left", ("Left",), "←", "To the left", True),
+        Binding("pan_right", ("Right",), "→", "To the right", True),
+        Binding("pan_up", ("Up",), "↑", "Upwards", True),
+        Binding("pan_down", ("Down",), "↓", "Downwards", True),
+        None,
+        Binding("previous_slice", ("PgUp",), "PgUp", "Previous slice", True),
+        Binding("next_slice", ("PgDown",), "PgDn", "Next slice", True),
     ),
-    "Do": (
-        Binding("retry", ("R",), "R", "read again what failed"),
-        Binding("save_screenshot", ("S",), "S", "save what is on the screen"),
-        Binding("toggle_keys", ("F1",), "F1", "this list"),
-        Binding("dismiss", ("Escape",), "Esc", "close it, leave full screen"),
-        Binding("close", ("Q", "Ctrl+Q"), "Q  Ctrl+Q", "quit"),
+    "Show": (
+        Binding("toggle_panel", ("G",), "G", "Side panel", checkable=True),
+        Binding("toggle_scale_bar", ("C",), "C", "Scale bar", checkable=True),
+        Binding("toggle_minimap", ("M",), "M", "Map", checkable=True),
+        Binding("toggle_axes", ("X",), "X", "Axes", checkable=True),
+        Binding("toggle_overlay", ("L",), "L", "Levels and status of cells", checkable=True),
+        Binding("toggle_statistics", ("F",), "F", "What frames cost", checkable=True),
+        None,
+        Binding("toggle_theme", ("T",), "T", "Dark or light"),
+        Binding("toggle_full_screen", ("F11",), "F11", "Full screen", checkable=True),
+    ),
+    "Layer": (
+        Binding("auto_contrast", ("A",), "A", "Automatic contrast"),
+        Binding("toggle_interpolation", ("N", "B"), "N  B", "Nearest or linear"),
+        Binding("retry", ("R",), "R", "Read again what failed"),
+    ),
+    "Help": (
+        Binding("toggle_keys", ("F1",), "F1", "Keys and mouse"),
+        Binding("dismiss", ("Escape",), "Esc", "Close, leave, give up"),
     ),
 }
 
@@ -69,43 +89,45 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
 GESTURES: tuple[tuple[str, str], ...] = (
     ("Drag", "move the image"),
     ("Wheel", "zoom at the cursor"),
+    ("Ctrl + drag", "zoom to a rectangle"),
     ("Shift + wheel", "next or previous slice"),
     ("Double click", "zoom in there"),
     ("Shift + double click", "zoom out"),
 )
 
+#: Which groups stand below each other on the card.
+_COLUMNS = (("Go", "Mouse"), ("Show", "Layer"), ("File", "Help"))
+
 
 def all_bindings() -> list[Binding]:
     """Every binding, in the order of the table."""
-    return [binding for group in BINDINGS.values() for binding in group]
+    return [binding for group in BINDINGS.values() for binding in group if binding is not None]
 
 
 def terminal_table(indent: str = "  ") -> str:
     """The table for a terminal."""
-    rows = [(binding.shown, binding.text) for binding in all_bindings()]
-    rows += [(gesture.lower(), effect) for gesture, effect in GESTURES]
+    rows = [(binding.shown, binding.text) for binding in all_bindings() if binding.keys]
+    rows += [(gesture, effect) for gesture, effect in GESTURES]
     width = max(len(shown) for shown, _ in rows) + 2
-    return "\n".join(f"{indent}{shown:<{width}}{text}" for shown, text in rows)
+    return "\n".join(f"{indent}{shown:<{width}}{text[:1].lower()}{text[1:]}".replace("…", "") for shown, text in rows)
 
 
-def rich_table() -> str:
-    """The table as rich text: two columns of groups, for the card over the picture."""
+def rich_table(ink: str, quiet: str, accent: str) -> str:
+    """The table as rich text in columns, for the card over the picture. Colours are those of style sheets."""
 
     def rows(pairs: list[tuple[str, str]]) -> str:
         return "".join(
-            f"<tr><td align='right' style='color:#ffffff; white-space:pre; padding:2px 14px 2px 0'><b>{shown}</b></td>"
-            f"<td style='color:#b9bdc5; white-space:pre; padding:2px 0'>{text}</td></tr>"
+            f"<tr><td align='right' style='color:{ink}; white-space:pre; padding:2px 14px 2px 0'>"
+            f"<b>{escape(shown)}</b></td>"
+            f"<td style='color:{quiet}; white-space:pre; padding:2px 0'>{escape(text)}</td></tr>"
             for shown, text in pairs
         )
 
-    def group(title: str, pairs: list[tuple[str, str]]) -> str:
-        heading = f"<tr><td colspan='2' style='color:#7fb0ff; padding:10px 0 4px 0'>{title}</td></tr>"
-        return heading + rows(pairs)
+    def group(title: str) -> str:
+        bindings = [b for b in BINDINGS.get(title, ()) if b is not None and b.keys]
+        pairs = [(b.shown, b.text) for b in bindings] if bindings else list(GESTURES)
+        return f"<tr><td colspan='2' style='color:{accent}; padding:10px 0 4px 0'>{title}</td></tr>" + rows(pairs)
 
-    columns = [
-        group("Move", [(b.shown, b.text) for b in BINDINGS["Move"]]) + group("Mouse", list(GESTURES)),
-        group("Look", [(b.shown, b.text) for b in BINDINGS["Look"]])
-        + group("Do", [(b.shown, b.text) for b in BINDINGS["Do"]]),
-    ]
-    cells = "<td width='36'></td>".join(f"<td><table cellspacing='0'>{column}</table></td>" for column in columns)
+    columns = ["".join(group(title) for title in titles) for titles in _COLUMNS]
+    cells = "<td width='32'></td>".join(f"<td><table cellspacing='0'>{column}</table></td>" for column in columns)
     return f"<table cellspacing='0'><tr>{cells}</tr></table>"

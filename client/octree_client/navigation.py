@@ -35,6 +35,9 @@ _PIXELS_A_VOXEL = 256.0
 #: The whole image is at least so large a part of the canvas.
 _SMALLEST_SHARE = 1.0 / 16.0
 
+#: A drag that marks less than this is a click. Pixels.
+_LEAST_MARKED = 4.0
+
 #: Part of the canvas that an arrow key moves over.
 PAN_SHARE = 1.0 / 8.0
 
@@ -46,9 +49,13 @@ class Navigation:
     ----------
     camera
         Now. Whoever moves the camera otherwise says so with `put`.
+    marking
+        Whether the next drag marks a rectangle to zoom to, instead of moving the image.
+    marked
+        That rectangle while it is being dragged: two corners (x, y) in pixels.
     """
 
-    __slots__ = ("_anchor", "_at", "_drag", "_left", "camera", "levels")
+    __slots__ = ("_anchor", "_at", "_drag", "_left", "camera", "levels", "marked", "marking")
 
     def __init__(self, levels: tuple[PlaneLevel, ...], camera: Camera) -> None:
         self.levels = levels
@@ -57,6 +64,8 @@ class Navigation:
         self._anchor = (0.0, 0.0)
         self._at = 0.0
         self._drag: tuple[float, float] | None = None
+        self.marking = False
+        self.marked: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     @property
     def gliding(self) -> bool:
@@ -79,6 +88,12 @@ class Navigation:
     def mouse(self, event: MouseEvent, now: float) -> bool:
         """Take in what the mouse did; returns whether the camera moved or began to glide."""
         kind = event.kind
+        if self.marked is not None:
+            return self._mark(event)
+        if kind == "press" and event.button == "left" and (self.marking or "control" in event.modifiers):
+            self.stop()
+            self.marked = event.position, event.position
+            return False
         if kind == "press" and event.button == "left":
             self._drag = event.position
             self.stop()
@@ -106,6 +121,41 @@ class Navigation:
             self.glide(1 / STEP_FACTOR if "shift" in event.modifiers else STEP_FACTOR, event.position, now)
             return True
         return False
+
+    def _mark(self, event: MouseEvent) -> bool:
+        """Drag the rectangle that is to be zoomed to; at its end the camera is there."""
+        assert self.marked is not None
+        start, _ = self.marked
+        if event.kind == "move" and "left" in event.buttons:
+            self.marked = start, event.position
+            return False
+        if event.kind not in ("move", "release"):
+            return False
+        self.marked, self.marking = None, False
+        if event.kind == "move":
+            return False  # it was released where we did not see it
+        end = event.position
+        if max(abs(end[0] - start[0]), abs(end[1] - start[1])) < _LEAST_MARKED:
+            return False  # a click
+        first, last = self.camera.world_at(start), self.camera.world_at(end)
+        self.zoom_to((*first, *last))
+        return True
+
+    def unmark(self) -> bool:
+        """Give up marking a rectangle; returns whether one was, or was to be, marked."""
+        was = self.marking or self.marked is not None
+        self.marking, self.marked = False, None
+        return was
+
+    def zoom_to(self, box: tuple[float, float, float, float]) -> Camera:
+        """The camera that shows a rectangle of the world, two corners (y, x, y, x), as large as it can be."""
+        self.stop()
+        height, width = abs(box[2] - box[0]), abs(box[3] - box[1])
+        size = max(width / max(self.camera.canvas[0], 1), height / max(self.camera.canvas[1], 1))
+        smallest = finest_scale(self.levels) / _PIXELS_A_VOXEL
+        center = 0.5 * (box[0] + box[2]), 0.5 * (box[1] + box[3])
+        self.camera = replace(self.camera, center=center, pixel_size=max(size, smallest))
+        return self.camera
 
     def glide(self, factor: float, pixel: tuple[float, float], now: float) -> None:
         """Zoom in by `factor`, within the next tenth of a second; what is under `pixel` stays there."""

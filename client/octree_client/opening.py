@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from octree_client.links import ViewLink
 from octree_client.session import Image, Session
+from octree_client.view_link import show_link
 
 if TYPE_CHECKING:
     from octree_client.viewer import Viewer
@@ -25,9 +27,12 @@ class ViewOptions:
     colormap: str | None = None
     contrast: tuple[float, float] | None = None
     interpolation: str | None = None
+    link: ViewLink | None = None
 
     def apply(self, viewer: Viewer) -> None:
-        """Have a viewer show it so."""
+        """Have a viewer show it so. What a link says comes first."""
+        if self.link is not None:
+            show_link(viewer, self.link)
         if self.colormap is not None:
             viewer.colormap = self.colormap
         if self.contrast is not None:

@@ -11,7 +11,7 @@ from typing import Any
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QLabel, QWidget
 
-from octree_client.appearance import GAP
+from octree_client.appearance import GAP, Theme
 from octree_client.keys import rich_table
 from octree_client.readout import Message
 
@@ -26,6 +26,7 @@ class Overlay(QLabel):  # type: ignore[misc]
         super().__init__(stage)
         self.setObjectName(name)
         self.setAttribute(Qt.WA_TransparentForMouseEvents)
+        self.setTextFormat(Qt.RichText if name in ("figures", "card") else Qt.PlainText)
         self._place = place
         self._stage = stage
         stage.installEventFilter(self)
@@ -63,14 +64,14 @@ class FiguresOverlay(Overlay):
     """What frames cost, as a table."""
 
     def __init__(self, stage: QWidget) -> None:
-        super().__init__(stage, "figures", (0.0, 0.0))
+        super().__init__(stage, "figures", (1.0, 0.0))
 
-    def tell_rows(self, rows: Sequence[tuple[str, str, str]]) -> None:
-        """Show rows of (name, median or value, 99th percentile)."""
+    def tell_rows(self, rows: Sequence[tuple[str, str, str]], quiet: str) -> None:
+        """Show rows of (name, median or value, 99th percentile); names and percentiles in the colour `quiet`."""
         cells = "".join(
-            f"<tr><td style='color:#8b9099; padding-right:18px; white-space:pre'>{name}</td>"
+            f"<tr><td style='color:{quiet}; padding-right:18px; white-space:pre'>{name}</td>"
             f"<td align='right' style='padding-right:10px; white-space:pre'>{first}</td>"
-            f"<td align='right' style='color:#b9bdc5; white-space:pre'>{second}</td></tr>"
+            f"<td align='right' style='color:{quiet}; white-space:pre'>{second}</td></tr>"
             for name, first, second in rows
         )
         self.tell(f"<table cellspacing='1'>{cells}</table>")
@@ -88,9 +89,9 @@ class KeyCard(Overlay):
         """Whether it is there to be read."""
         return bool(self.text())
 
-    def toggle(self) -> None:
+    def toggle(self, theme: Theme) -> None:
         """Show it, or hide it."""
-        self.tell("" if self.is_open else rich_table())
+        self.tell("" if self.is_open else rich_table(theme.ink, theme.quiet, theme.accent))
 
 
 class Banner(Overlay):

@@ -28,7 +28,7 @@ from qtpy.QtWidgets import (
 from superqt import QDoubleRangeSlider, QEnumComboBox, QLabeledDoubleSlider, QLabeledSlider, QToggleSwitch
 from superqt.cmap import QColormapComboBox
 
-from octree_client.appearance import ACCENT, GAP, LEGEND, PANEL_WIDTH
+from octree_client.appearance import DARK, GAP, LEGEND, PANEL_WIDTH, Theme
 from octree_client.colormaps import FAVOURITES
 from octree_client.readout import contrast_digits, contrast_span, failure_lines, shape_text, unit_sign
 from octree_client.viewer import Viewer
@@ -49,6 +49,7 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self.setObjectName("panel")
         self.setFixedWidth(PANEL_WIDTH)
         self._viewer: Viewer | None = None
+        self._theme = DARK
         self._span = (0.0, 1.0)
         self._digits = 0
         self._colormap = ""
@@ -82,7 +83,16 @@ class SidePanel(QFrame):  # type: ignore[misc]
         hint = self._label("F1  lists the keys", "hint")
         self._column.addWidget(hint)
         self.setEnabled(True)
+        self.dress(self._theme)
         self.refresh()
+
+    def dress(self, theme: Theme) -> None:
+        """Take the colours of a theme, where a style sheet does not reach."""
+        self._theme = theme
+        if self._viewer is not None:
+            # Its own blue is another one than the palette's, and a property alone is forgotten in an inactive window.
+            self.contrast.setStyleSheet(f"QRangeSlider {{ qproperty-barColor: {theme.accent}; }}")
+            self.overlay.setProperty("onColor", QColor(theme.accent))
 
     def _label(self, text: str, name: str) -> QLabel:
         label = QLabel(text)
@@ -148,7 +158,7 @@ class SidePanel(QFrame):  # type: ignore[misc]
             slider.setPageStep(max(1, size // 10))
             slider.setFocusPolicy(Qt.NoFocus)
             slider.setEnabled(size > 1)
-            slider.valueChanged.connect(self._moved)
+            slider.valueChanged.connect(lambda value, axis=axis: self._moved(axis, value))
             grid.addWidget(self._label(viewer.image.axes[axis], "key"), axis, 0)
             grid.addWidget(slider, axis, 1)
             self.positions.append(slider)
@@ -164,8 +174,6 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self._heading("CONTRAST", self.auto)
         self.contrast = QDoubleRangeSlider(Qt.Horizontal)
         self.contrast.setFocusPolicy(Qt.NoFocus)
-        # Its own blue is another one than the palette's, and a property alone is forgotten in an inactive window.
-        self.contrast.setStyleSheet(f"QRangeSlider {{ qproperty-barColor: {ACCENT}; }}")
         self.contrast.valueChanged.connect(self._contrast_slid)
         self._column.addWidget(self.contrast)
         row = QHBoxLayout()
@@ -209,7 +217,6 @@ class SidePanel(QFrame):  # type: ignore[misc]
             grid.addWidget(self._label(name, "key"), number, 0)
             grid.addWidget(widget, number, 1)
         self.overlay = QToggleSwitch("Levels and status of cells")
-        self.overlay.setProperty("onColor", QColor(ACCENT))
         self.overlay.setFocusPolicy(Qt.NoFocus)
         self._column.addSpacing(2)
         self.overlay.toggled.connect(self._overlay_toggled)
@@ -253,15 +260,40 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self.failures_text = self._label("", "failuresText")
         self.failures_text.setWordWrap(True)
         self.failures_text.setTextInteractionFlags(Qt.TextSelectableByMouse)
-        self.retry = QPushButton("Read again  (R)")
-        self.retry.setObjectName("small")
-        self.retry.setFocusPolicy(Qt.NoFocus)
-        self.retry.clicked.connect(lambda: self._viewer and self._viewer.retry())
-        for widget in (self.failures_title, self.failures_text, self.retry):
+        self.retry_button = QPushButton("Read again  (R)")
+        self.retry_button.setObjectName("small")
+        self.retry_button.setFocusPolicy(Qt.NoFocus)
+        self.retry_button.clicked.connect(self.retry)
+        for widget in (self.failures_title, self.failures_text, self.retry_button):
             column.addWidget(widget)
         self._column.addSpacing(GAP // 2)
         self._column.addWidget(self.failures)
         self.failures.hide()
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    def auto_contrast(self) -> None:
+        """Follow what the coarsest level holds."""
+        if self._viewer is not None and not self._viewer.image.rgb:
+            self._viewer.contrast_limits = None
+            self.refresh()
+
+    def toggle_interpolation(self) -> None:
+        """Nearest, linear, nearest ..."""
+        if self._viewer is not None:
+            self._viewer.interpolation = "nearest" if self._viewer.interpolation == "linear" else "linear"
+            self.refresh()
+
+    def toggle_overlay(self) -> None:
+        """Tint cells by level and status, or not."""
+        if self._viewer is not None:
+            self._viewer.overlay = not self._viewer.overlay
+            self.refresh()
+
+    def retry(self) -> None:
+        """Read again what failed."""
+        if self._viewer is not None:
+            self._viewer.retry()
 
     # --- what the viewer says ----------------------------------------------------------------------------------------
 
@@ -366,8 +398,11 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self._set("overlay", on)
         self.legend.setVisible(on)
 
-    def _moved(self) -> None:
-        self._set("position", tuple(slider.value() for slider in self.positions))
+    def _moved(self, axis: int, value: int) -> None:
+        if self._viewer is not None:
+            position = list(self._viewer.position)
+            position[axis] = value
+            self._set("position", tuple(position))
 
 
 @contextmanager

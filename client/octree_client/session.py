@@ -63,6 +63,7 @@ class Session:
         self._embedded = embedded
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._images: dict[str, Image] = {}
+        self._locations: dict[str, str] = {}
 
     def datasets(self) -> tuple[str, ...]:
         """Names of all datasets that the daemon serves."""
@@ -84,6 +85,14 @@ class Session:
         if image is None:
             image = self._images[name] = Image(self, self.connection.describe(name, timeout))
         return image
+
+    def place(self, name: str) -> tuple[str, str]:
+        """Where a dataset can be found again: (path or URL, "") of our own daemon, else ("", its address).
+
+        Both are empty where nobody knows: the configuration of a daemon of our own says it, and ends with it.
+        """
+        location = self._locations.get(name, "")
+        return location, "" if location or self._embedded is not None else self.connection.address
 
     def status(self) -> Status:
         """What the daemon is doing."""
@@ -179,9 +188,7 @@ def open(
         np.save(Path(folder.name) / "array.npy", source)
         source = str(Path(folder.name) / "array.npy")
     if source is not None:
-        location = str(source)
-        if "://" not in location and not _is_factory(location):
-            location = str(Path(location).expanduser().absolute())
+        location = _absolute(source)
         name = location.rpartition(":")[2] if _is_factory(location) else _stem(location)
         name = name or "image"
         named[name] = {"source": location, **options} if options else location
@@ -189,12 +196,23 @@ def open(
     connection = Connection(embedded.address, on_lost=embedded.start)
     session = Session(connection, embedded)
     session._folder = folder
+    session._locations = {
+        key: _absolute(each["source"] if isinstance(each, Mapping) else each) for key, each in named.items()
+    }
     try:
         _wait_for(connection, embedded, timeout)
     except BaseException:
         session.close()
         raise
     return session
+
+
+def _absolute(source: Any) -> str:
+    """A source as it is named from anywhere: a path from the root."""
+    location = str(source)
+    if "://" in location or _is_factory(location):
+        return location
+    return str(Path(location).expanduser().absolute())
 
 
 def _stem(location: str) -> str:

@@ -10,7 +10,7 @@ from html import escape
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QStatusBar, QWidget
 
-from octree_client.appearance import GAP, MOODS
+from octree_client.appearance import GAP, Theme
 from octree_client.readout import Message
 
 
@@ -43,15 +43,15 @@ class StatusBar(QStatusBar):  # type: ignore[misc]
         _put(self.position, position.replace("  ", "&nbsp;&nbsp;"))
         _put(self.value, value)
 
-    def tell_loading(self, message: Message) -> None:
+    def tell_loading(self, message: Message, theme: Theme) -> None:
         """How the cells in view stand."""
         others = (self.position, self.value, self.level, self.connection, self.zoom)
         taken = sum(max(field.minimumWidth(), field.sizeHint().width()) + GAP for field in others)
-        _put_message(self.loading, message, max(self.loading.minimumWidth(), self.width() - taken - 4 * GAP))
+        _put_message(self.loading, message, theme, max(self.loading.minimumWidth(), self.width() - taken - 4 * GAP))
 
-    def tell_connection(self, message: Message) -> None:
+    def tell_connection(self, message: Message, theme: Theme) -> None:
         """How the connection stands."""
-        _put_message(self.connection, message, 300)
+        _put_message(self.connection, message, theme, 300)
 
     def tell_level(self, text: str) -> None:
         """Which levels are on the screen."""
@@ -62,12 +62,12 @@ class StatusBar(QStatusBar):  # type: ignore[misc]
         _put(self.zoom, text)
 
 
-def _put_message(label: QLabel, message: Message, room: int) -> None:
+def _put_message(label: QLabel, message: Message, theme: Theme, room: int) -> None:
     """A dot of the mood's colour and the text, cut at the end to the room; what is cut off stands in the tool tip."""
     metrics = label.fontMetrics()
     said = " ".join(message.text.split())
     shown = metrics.elidedText(said, Qt.ElideRight, room - metrics.horizontalAdvance("●  ") - GAP)
-    text = f"<span style='color:{MOODS[message.mood]}'>●</span>&nbsp; {escape(shown)}"
+    text = f"<span style='color:{theme.mood(message.mood)}'>●</span>&nbsp; {escape(shown)}"
     _put(label, text)
     label.setToolTip(said if shown != said else "")
 

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,29 @@ from PIL import Image as PillowImage
 
 import octree_client
 from octree_client.keys import GESTURES, all_bindings, rich_table, terminal_table
+from octree_client.links import read_link
 from octree_client.navigation import WHEEL_FACTOR
 from octree_client.opening import Opening, ViewOptions
+from octree_client.remembered import Remembered
+from octree_client.remembered_file import recall
 from octree_loader.demo.pyramid import write_pyramid
 
 pytestmark = [pytest.mark.gl, pytest.mark.qt]
 
 PICTURES = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 
+#: What nobody has changed.
+DEFAULTS = Remembered()
+
+#: Nothing over the picture but the tools.
+BARE = Remembered(scale_bar=False, minimap=False, axes=False)
+
 #: What an action does, as something that is read before and after it.
 EFFECTS: dict[str, Callable[[Any], Any]] = {
     "home": lambda w: w.viewer.camera,
     "one_to_one": lambda w: w.viewer.camera.pixel_size == 0.5,
-    "zoom_in": lambda w: w._navigation.gliding,
-    "zoom_out": lambda w: w._navigation.gliding,
+    "zoom_in": lambda w: w.gestures.navigation.gliding,
+    "zoom_out": lambda w: w.gestures.navigation.gliding,
     "pan_left": lambda w: w.viewer.camera.center[1],
     "pan_right": lambda w: w.viewer.camera.center[1],
     "pan_up": lambda w: w.viewer.camera.center[0],
@@ -41,8 +51,13 @@ EFFECTS: dict[str, Callable[[Any], Any]] = {
     "auto_contrast": lambda w: (w.viewer.auto_contrast, w.panel.auto.isChecked()),
     "toggle_interpolation": lambda w: (w.viewer.interpolation, w.panel.interpolation.currentText()),
     "toggle_overlay": lambda w: (w.viewer.overlay, w.panel.overlay.isChecked(), w.panel.legend.isVisible()),
-    "toggle_statistics": lambda w: w.figures.isVisible(),
+    "toggle_statistics": lambda w: w.stage.figures.isVisible(),
     "toggle_panel": lambda w: w.panel.isVisible(),
+    "zoom_rectangle": lambda w: (w.gestures.navigation.marking, w.stage.tools.buttons["zoom_rectangle"].isChecked()),
+    "toggle_scale_bar": lambda w: w.stage.scale_bar.isVisible(),
+    "toggle_minimap": lambda w: (w.stage.minimap.isVisible(), w.stage.tools.buttons["toggle_minimap"].isChecked()),
+    "toggle_axes": lambda w: w.stage.axes.isVisible(),
+    "toggle_theme": lambda w: (w.showing.theme.name, w.palette().window().color().name()),
     "toggle_full_screen": lambda w: w.isFullScreen(),
     "toggle_keys": lambda w: w.key_card.isVisible(),
 }
@@ -91,8 +106,15 @@ def make_window(display: str, qtbot: Any) -> Iterator[Callable[..., Any]]:
     assert display
     made = []
 
-    def make(opening: Any, *, wait: bool = True, size: tuple[int, int] = (1000, 700), **options: Any) -> Any:
-        window = ViewerWindow(opening, size, ViewOptions(**options))
+    def make(
+        opening: Any,
+        *,
+        wait: bool = True,
+        size: tuple[int, int] | None = (1000, 700),
+        remembered: Remembered | None = DEFAULTS,
+        **options: Any,
+    ) -> Any:
+        window = ViewerWindow(opening, size, ViewOptions(**options), remembered)
         made.append(window)
         window.show()
         QApplication.setActiveWindow(window)  # no window manager does it here
@@ -115,11 +137,20 @@ def window(make_window: Callable[..., Any], session: octree_client.Session) -> A
 
 def settle(window: Any, qtbot: Any) -> None:
     """Until the words follow the picture."""
-    qtbot.waitUntil(lambda: not window._glide_timer.isActive() and window.viewer.is_final(), timeout=15000)
+    qtbot.waitUntil(lambda: not window.gestures.timer.isActive() and window.viewer.is_final(), timeout=15000)
     window.refresh()
 
 
-def send_mouse(window: Any, kind: str, at: tuple[float, float], *, held: bool = False, shift: bool = False) -> None:
+def send_mouse(
+    window: Any,
+    kind: str,
+    at: tuple[float, float],
+    *,
+    held: bool = False,
+    shift: bool = False,
+    control: bool = False,
+    to: Any = None,
+) -> None:
     from qtpy.QtCore import QEvent, QPointF, Qt
     from qtpy.QtGui import QMouseEvent
     from qtpy.QtWidgets import QApplication
@@ -136,9 +167,9 @@ def send_mouse(window: Any, kind: str, at: tuple[float, float], *, held: bool = 
         QPointF(*at),
         button,
         Qt.LeftButton if held else Qt.NoButton,
-        Qt.ShiftModifier if shift else Qt.NoModifier,
+        Qt.ShiftModifier if shift else Qt.ControlModifier if control else Qt.NoModifier,
     )
-    QApplication.sendEvent(window.canvas.native, event)
+    QApplication.sendEvent(to or window.canvas.native, event)
 
 
 def send_wheel(window: Any, at: tuple[float, float], notches: float, *, shift: bool = False) -> None:
@@ -197,12 +228,13 @@ def assert_nothing_is_cut_off(window: Any, qtbot: Any) -> None:
 def test_every_key_has_its_effect(window: Any, qtbot: Any) -> None:
     """Of all keys but those that need a dialog, a failure, slices or the window's end: they have tests of their own."""
     left_out = {"save_screenshot", "retry", "close", "dismiss", "previous_slice", "next_slice"}
+    left_out |= {"copy_link", "copy_picture"}
     for binding in all_bindings():
         if binding.action in left_out:
             continue
         for key in binding.keys:
             window.viewer.set_view((300.0, 200.0), 1.25)
-            window._navigation.stop()
+            window.gestures.navigation.stop()
             window.viewer.contrast_limits = (10.0, 20000.0)
             window.panel.refresh()
             before = EFFECTS[binding.action](window)
@@ -233,6 +265,7 @@ def test_slices(make_window: Callable[..., Any], session: octree_client.Session,
     before = window.viewer.render()
     press(window, qtbot, "PgDown")
     assert window.viewer.position == (1, 3)
+    window.refresh()
     assert window.panel.positions[1].value() == 3
     press(window, qtbot, "PgDown")
     assert window.viewer.position == (1, 3)
@@ -248,18 +281,19 @@ def test_slices(make_window: Callable[..., Any], session: octree_client.Session,
 
 def test_the_list_of_keys_is_complete(window: Any, qtbot: Any) -> None:
     window.resize(100, 100)  # it takes what it needs
-    qtbot.waitUntil(lambda: window.width() < 900, timeout=5000)
+    qtbot.waitUntil(lambda: window.width() < 980, timeout=5000)
     press(window, qtbot, "F1")
     text = window.key_card.text()
     for binding in all_bindings():
-        assert binding.shown in text
-        assert binding.text in text
-        assert callable(getattr(window, binding.action))
-        assert len(window.shortcuts[binding.action]) == len(binding.keys)
+        assert escape(binding.shown) in text
+        assert escape(binding.text) in text
+        assert callable(window.command(binding.action))
+        assert len(window.actions_by_name[binding.action].shortcuts()) == len(binding.keys)
         assert binding.shown in terminal_table()
     assert_nothing_is_cut_off(window, qtbot)
-    assert all(gesture in text and effect in text for gesture, effect in GESTURES)
-    assert text == rich_table()
+    assert all(escape(gesture) in text and effect in text for gesture, effect in GESTURES)
+    theme = window.showing.theme
+    assert text == rich_table(theme.ink, theme.quiet, theme.accent)
     room, card = window.centralWidget().rect(), window.key_card.geometry()
     assert room.contains(card)
     assert card.size() == window.key_card.sizeHint(), "the list is cut off"
@@ -326,6 +360,117 @@ def test_the_wheel_zooms_at_the_cursor(window: Any, qtbot: Any) -> None:
     assert window.viewer.camera.pixel_size == pytest.approx(0.25)
 
 
+def test_a_drag_with_control_zooms_to_a_rectangle(window: Any, qtbot: Any) -> None:
+    for key, control in (("", True), ("Z", False)):
+        window.viewer.set_view((260.0, 310.0), 1.0)
+        corners = [window.viewer.camera.world_at(place) for place in ((200.0, 150.0), (360.0, 270.0))]
+        if key:
+            press(window, qtbot, key)
+            assert window.stage.tools.buttons["zoom_rectangle"].isChecked()
+        send_mouse(window, "press", (200, 150), held=True, control=control)
+        send_mouse(window, "move", (300, 220), held=True, control=control)
+        send_mouse(window, "move", (360, 270), held=True, control=control)
+        assert window.stage.marked.isVisible()
+        assert window.stage.marked.size().width() == 160
+        grab(window, "marking")
+        send_mouse(window, "release", (360, 270), control=control)
+        assert not window.stage.marked.isVisible()
+        settle(window, qtbot)
+        width, height = window.canvas.size
+        camera = window.viewer.camera
+        assert camera.center == pytest.approx(tuple(np.mean(corners, axis=0)))
+        assert camera.pixel_size == pytest.approx(max(160 / width, 120 / height))
+        assert not window.stage.tools.buttons["zoom_rectangle"].isChecked()
+    press(window, qtbot, "Z")
+    press(window, qtbot, "Escape")
+    assert not window.gestures.navigation.marking
+    before = window.viewer.camera
+    send_mouse(window, "press", (200, 150), held=True, control=True)
+    send_mouse(window, "release", (201, 151), control=True)
+    assert window.viewer.camera == before  # a click
+
+
+def test_the_map_leads_the_view(window: Any, qtbot: Any) -> None:
+    from qtpy.QtCore import QPoint, Qt
+
+    window.viewer.set_view((256.0, 320.0), 0.25)
+    settle(window, qtbot)
+    small = window.stage.minimap
+    qtbot.waitUntil(lambda: small.picture is not None, timeout=5000)
+    picture = small.picture
+    grey = [picture.pixelColor(x, picture.height() // 2).red() for x in range(0, picture.width(), 4)]
+    assert np.std(grey) > 20, "the map is blank"
+    grab(window, "map")
+    at = QPoint(small.width() * 3 // 4, small.height() // 4)
+    qtbot.mouseClick(small, Qt.LeftButton, pos=at)
+    y, x = window.viewer.camera.center
+    assert (y, x) == pytest.approx((128.0, 480.0), abs=6.0)
+    # Held where it is, the rectangle follows the hand.
+    send_mouse(window, "press", (at.x(), at.y()), held=True, to=small)
+    send_mouse(window, "move", (at.x() - 40, at.y() + 30), held=True, to=small)
+    send_mouse(window, "release", (at.x() - 40, at.y() + 30), to=small)
+    send_mouse(window, "move", (5, 5), to=small)
+    moved = window.viewer.camera.center
+    assert moved[0] - y == pytest.approx(30 / small.map.size[1] * 512, abs=4.0)
+    assert moved[1] - x == pytest.approx(-40 / small.map.size[0] * 640, abs=4.0)
+    before = small.picture
+    window.viewer.colormap = "magma"
+    qtbot.waitUntil(lambda: small.picture is not before, timeout=5000)
+
+
+def test_the_scale_bar_follows_the_zoom(window: Any) -> None:
+    for pixel_size, text in ((0.5, "50 µm"), (0.004, "500 nm"), (8.0, "1 mm")):
+        window.viewer.set_view((260.0, 310.0), pixel_size)
+        window.refresh()
+        assert window.stage.scale_bar.bar.text == text
+        assert window.stage.rect().contains(window.stage.scale_bar.geometry())
+
+
+def test_a_link_and_a_picture_go_to_the_clipboard(window: Any, qtbot: Any) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    window.viewer.set_view((100.0, 120.0), 0.25)
+    window.viewer.contrast_limits = (10.0, 30000.0)
+    press(window, qtbot, "Ctrl+C")
+    view = read_link(QApplication.clipboard().text())
+    assert view.center == (100.0, 120.0)
+    assert view.pixel_size == 0.25
+    assert view.layers[0].contrast == (10.0, 30000.0)
+    assert view.layers[0].source.endswith("rings.zarr")
+    settle(window, qtbot)
+    press(window, qtbot, "Ctrl+Shift+C")
+    image = QApplication.clipboard().image()
+    rendered = window.viewer.render()
+    assert (image.height(), image.width()) == rendered.shape[:2]
+    colour = image.pixelColor(200, 100)
+    assert (colour.red(), colour.green(), colour.blue()) == tuple(int(v) for v in rendered[100, 200, :3])
+
+
+def test_both_themes_and_what_is_remembered(
+    make_window: Callable[..., Any], session: octree_client.Session, qtbot: Any
+) -> None:
+    window = make_window(session.dataset("rings"), remembered=Remembered(theme="light"))
+    qtbot.waitUntil(lambda: window.stage.minimap.picture is not None, timeout=5000)
+    window.panel.toggle_overlay()
+    settle(window, qtbot)
+    window.refresh()
+    light = grab(window, "light")
+    assert light[:, -40:].mean() > 200
+    press(window, qtbot, "T")
+    settle(window, qtbot)
+    assert grab(window, "dark")[:, -40:].mean() < 60
+    press(window, qtbot, "M")
+    window.resize(1100, 720)
+    qtbot.waitUntil(lambda: window.width() == 1100, timeout=5000)
+    window._writes_down = True
+    window.close()
+    written = recall()
+    assert (written.theme, written.minimap, written.size) == ("dark", False, (1100, 720))
+    again = make_window(session.dataset("rings"), size=None, remembered=None)
+    assert (again.width(), again.height()) == (1100, 720)
+    assert not again.stage.minimap.isVisible()
+
+
 # --- words ----------------------------------------------------------------------------------------------------------
 
 
@@ -362,21 +507,21 @@ def test_the_status_line_tells_what_is_under_the_cursor(
 
 def test_frames_are_measured_to_the_screen(window: Any, qtbot: Any) -> None:
     window.viewer.frame_statistics.reset()
-    window.toggle_statistics()
+    window.showing.toggle_statistics()
     for n in range(5):
         window.viewer.set_view((100.0 + n, 150.0), 0.5)
         frames = window.viewer.frame_statistics.count
         qtbot.waitUntil(lambda frames=frames: window.viewer.frame_statistics.count > frames, timeout=5000)
     settle(window, qtbot)
     qtbot.waitUntil(lambda: window.viewer.statistics()["draw"].p50 > 0.0, timeout=5000)
-    window.toggle_statistics()
-    window.toggle_statistics()
-    text = window.figures.text()
+    window.showing.toggle_statistics()
+    window.showing.toggle_statistics()
+    text = window.stage.figures.text()
     assert all(name in text for name in ("plan", "upload", "submit", "own", "draw", "chunks", "tiles"))
-    window.toggle_overlay()
+    window.panel.toggle_overlay()
     settle(window, qtbot)
     grab(window, "overlay-and-figures")
-    window.figures.tell("")
+    window.stage.figures.tell("")
 
 
 def test_words_are_brought_up_to_date_at_a_readable_pace(window: Any, qtbot: Any) -> None:
@@ -476,7 +621,10 @@ def test_what_failed_is_told_with_its_reason_and_read_again(
 # --- pictures -------------------------------------------------------------------------------------------------------
 
 
-def test_the_screen_shows_what_the_viewer_renders(window: Any, qtbot: Any) -> None:
+def test_the_screen_shows_what_the_viewer_renders(
+    make_window: Callable[..., Any], session: octree_client.Session, qtbot: Any
+) -> None:
+    window = make_window(session.dataset("rings"), remembered=BARE)
     window.viewer.set_view((250.0, 300.0), 0.5)
     settle(window, qtbot)
     window.viewer.canvas.request_frame()
@@ -485,7 +633,10 @@ def test_the_screen_shows_what_the_viewer_renders(window: Any, qtbot: Any) -> No
     screen = grab(window, "one-to-one")
     rendered = window.viewer.render()[..., :3]
     height, width = rendered.shape[:2]
-    assert np.abs(screen[:height, :width].astype(int) - rendered).max() <= 1
+    top = window.stage.mapTo(window, window.stage.rect().topLeft()).y()
+    right_of_tools = window.stage.tools.geometry().right() + 1
+    shown = screen[top : top + height, right_of_tools:width].astype(int)
+    assert np.abs(shown - rendered[:, right_of_tools:]).max() <= 1
     assert rendered.std() > 20
 
 
@@ -497,11 +648,11 @@ def test_a_screenshot_is_what_the_viewer_renders(
     path = tmp_path / "shot.png"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(path.with_suffix("")), ""))
     press(window, qtbot, "S")
-    qtbot.waitUntil(lambda: "Saved to" in window.notice.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "Saved to" in window.stage.notice.text(), timeout=5000)
     with PillowImage.open(path) as picture:
         assert (np.asarray(picture) == window.viewer.render()[..., :3]).all()
-    window.save_to(tmp_path / "nowhere" / "shot.png")
-    qtbot.waitUntil(lambda: "Not saved" in window.notice.text(), timeout=5000)
+    window.files.save_to(tmp_path / "nowhere" / "shot.png")
+    qtbot.waitUntil(lambda: "Not saved" in window.stage.notice.text(), timeout=5000)
     assert os.listdir(tmp_path) == ["shot.png"]
 
 
@@ -511,7 +662,7 @@ def test_colours_have_no_colour_map(make_window: Callable[..., Any], session: oc
     assert not window.panel.auto.isVisible()
     assert (window.panel.low.text(), window.panel.high.text()) == ("0", "255")
     assert window.panel.facts["Type"].text() == "uint8, colour"
-    window.auto_contrast()
+    window.panel.auto_contrast()
     send_mouse(window, "move", (350, 300))
     window.refresh()
     assert window.status_bar.value.text().count(",") == 2
@@ -533,15 +684,15 @@ def test_a_killed_daemon_is_told_and_the_picture_stays(
         pid = own.daemon_pid
         assert pid is not None
         told: list[str] = []
-        real = window.banner.tell
-        window.banner.tell = lambda text: (told.append(text), real(text))
+        real = window.stage.banner.tell
+        window.stage.banner.tell = lambda text: (told.append(text), real(text))
         psutil.Process(pid).send_signal(signal.SIGKILL)
         qtbot.waitUntil(lambda: any("trying to reach it again" in text for text in told), timeout=10000)
         assert (window.viewer.render() == before).all()
-        if window.banner.isVisible():
+        if window.stage.banner.isVisible():
             assert "daemon lost" in window.status_bar.connection.text()
             grab(window, "daemon-lost")
-        qtbot.waitUntil(lambda: told[-1] == "" and not window.banner.isVisible(), timeout=15000)
+        qtbot.waitUntil(lambda: told[-1] == "" and not window.stage.banner.isVisible(), timeout=15000)
         assert own.daemon_pid != pid
         window.viewer.set_view((150.0, 100.0), 0.5)
         settle(window, qtbot)
@@ -554,7 +705,7 @@ def test_the_window_waits_for_nobody(window: Any, session: octree_client.Session
     """With a daemon that stands still, the picture still follows the hand, and the words say what is to come."""
     pid = session.daemon_pid
     assert pid is not None
-    window.toggle_overlay()
+    window.panel.toggle_overlay()
     os.kill(pid, signal.SIGSTOP)
     try:
         window.viewer.set_view((250.0, 300.0), 0.5)
@@ -591,16 +742,16 @@ def test_the_window_is_there_before_the_image(
     window = make_window(opening, wait=False)
     qtbot.waitExposed(window)
     assert window.viewer is None
-    assert "Opening rings.zarr" in window.waiting.text()
+    assert "Opening rings.zarr" in window.stage.waiting.text()
     assert "connecting" in window.status_bar.connection.text()
     for binding in all_bindings():  # keys harm nobody meanwhile
-        if binding.action not in ("close", "toggle_full_screen", "toggle_keys", "toggle_panel", "save_screenshot"):
-            getattr(window, binding.action)()
+        if binding.action != "close" and not binding.action.startswith("toggle_"):
+            window.command(binding.action)()
     send_mouse(window, "move", (50, 50))
     grab(window, "opening")
     answer.set()
     qtbot.waitUntil(lambda: window.viewer is not None and window.viewer.is_final(), timeout=10000)
-    assert not window.waiting.isVisible()
+    assert not window.stage.waiting.isVisible()
     window.close()
     opening.close()
 
@@ -612,7 +763,7 @@ def test_an_image_that_cannot_be_opened(make_window: Callable[..., Any], qtbot: 
     window = make_window(Opening("x", refuse, lambda s: s), wait=False)
     qtbot.waitUntil(lambda: window.opening_error is not None, timeout=5000)
     assert isinstance(window.opening_error, octree_client.DatasetUnavailable)
-    assert "no such thing" in window.waiting.text()
+    assert "no such thing" in window.stage.waiting.text()
 
 
 def test_an_opening_that_nobody_waits_for_closes_its_session() -> None:
@@ -640,7 +791,7 @@ def test_closing_leaves_nothing(make_window: Callable[..., Any], session: octree
     press(window, qtbot, "Q")
     assert not window.isVisible()
     assert len(session.connection._inboxes) == views - 1
-    assert not any(t.isActive() for t in (window._refresh_timer, window._glide_timer, window._look_timer))
+    assert not any(t.isActive() for t in (window._refresh_timer, window.gestures.timer, window._look_timer))
     assert viewer.canvas.closed
     window.refresh()
     window.close()

@@ -1,0 +1,82 @@
+"""Commands of the window that take something out of it: pictures, links."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtGui import QImage
+from qtpy.QtWidgets import QApplication, QFileDialog
+
+from octree_client import readout
+from octree_client.links import BadLink, write_link
+from octree_client.picture_file import PictureWriter
+from octree_client.view_link import link_of
+
+if TYPE_CHECKING:
+    from octree_client.window import ViewerWindow
+
+
+class Files(QObject):  # type: ignore[misc]
+    """See the module. Whatever may take long is done by threads, which tell the window when they are done."""
+
+    _said = Signal(object)
+
+    def __init__(self, window: ViewerWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        self._writer = PictureWriter(self._written)
+        self._said.connect(window.stage.notice.say, Qt.QueuedConnection)
+
+    def close(self) -> None:
+        """Tell nobody any more."""
+        self._writer.close()
+
+    def save_screenshot(self) -> None:
+        """Ask for a file, and save what is on the screen to it."""
+        viewer = self._window.viewer
+        if viewer is None:
+            return
+        suggested = str(Path.home() / f"{viewer.image.name}.png")
+        path, _ = QFileDialog.getSaveFileName(
+            self._window, "Save what is on the screen", suggested, "PNG image (*.png)"
+        )
+        if path:
+            self.save_to(Path(path))
+
+    def save_to(self, path: Path) -> None:
+        """Save what is on the screen; a thread writes the file."""
+        if self._window.viewer is not None:
+            self._writer.write(self._window.viewer.render(), path if path.suffix else path.with_suffix(".png"))
+
+    def copy_picture(self) -> None:
+        """What is on the screen goes to the clipboard."""
+        viewer = self._window.viewer
+        if viewer is None:
+            return
+        picture = viewer.render()
+        height, width = picture.shape[:2]
+        image = QImage(picture.tobytes(), width, height, 4 * width, QImage.Format_RGBA8888).copy()
+        QApplication.clipboard().setImage(image)
+        self._window.stage.notice.say(readout.Message("The picture is on the clipboard"))
+
+    def copy_link(self) -> None:
+        """A link to what is on the screen goes to the clipboard."""
+        viewer = self._window.viewer
+        if viewer is None:
+            return
+        try:
+            text = write_link(link_of(viewer))
+        except BadLink as error:
+            self._window.stage.notice.say(readout.Message(f"There is no link to this view: {error}", readout.BAD))
+            return
+        QApplication.clipboard().setText(text)
+        self._window.stage.notice.say(readout.Message("A link to this view is on the clipboard: octree-view opens it"))
+
+    def _written(self, path: Path, error: Exception | None) -> None:
+        """In the writer's thread."""
+        if error is None:
+            self._said.emit(readout.Message(f"Saved to {path}"))
+        else:
+            self._said.emit(readout.Message(f"Not saved: {error}", readout.BAD))
