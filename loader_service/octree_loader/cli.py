@@ -1,8 +1,9 @@
-"""The command ``octree-serve``."""
+"""The command ``octree-serve``: serves, or does one of the things of `COMMANDS` first named on the command line."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import sys
 from importlib.metadata import version
@@ -10,19 +11,33 @@ from pathlib import Path
 
 from octree_protocol.errors import OctreeError
 
-#: What ``--check`` ends with if a dataset does not open (EX_NOINPUT).
-EXIT_UNREADABLE = 66
+#: Sub-commands, and the modules whose ``main(arguments)`` they are. A file of such a name is served as ``./status``.
+COMMANDS = {
+    "status": "octree_loader.status",
+    "probe": "octree_loader.probe",
+}
 
 _EPILOG = """\
+commands:
+  octree-serve status                            what the running daemon is doing
+  octree-serve probe livez|readyz|metrics        ask its health endpoint, where there is no curl
+  (each has a --help of its own)
+
 examples:
   octree-serve embryo.zarr                       serve one image under the name "embryo"
   octree-serve day1=a.zarr day2=b.zarr           serve two, with names of your own
-  octree-serve --config octree.json --check      look a configuration over, and open every dataset in it
-  octree-serve status                            what the running daemon is doing
+  octree-serve --config octree.json              serve what a configuration says (docs/configuration.md)
+  octree-serve --config octree.json --check      test it, and every dataset in it, without serving
 
 exit status:
-  0 ended in good order    2 usage    66 a dataset does not open (--check)    69 an address is in use
-  73 no shared memory      75 already running                                 78 a mistake in the configuration
+  0 ended in good order    2 usage    1 anything else
+  66 a dataset does not open or cannot be read (--check)
+  69 an address cannot be had; nobody answers (status, probe)
+  73 no shared memory, or no safe folder for the socket
+  75 already running
+  78 a mistake in the configuration
+--check ends with the first of 78, 73, 69, 66 that holds, or with 0. A service manager may start the daemon again after
+1, 69, 73 and 75, and a signal; 2 and 78 do not mend themselves.
 """
 
 
@@ -47,7 +62,14 @@ def _parser() -> argparse.ArgumentParser:
         help="listen here (ipc://PATH or tcp://127.0.0.1:PORT); may be given several times",
     )
     parser.add_argument(
-        "--check", action="store_true", help="look over the configuration and open every dataset, without serving"
+        "--check",
+        action="store_true",
+        help="test the configuration without serving: open every dataset, read a chunk of its coarsest and of its "
+        "finest level, look for memory and at the addresses",
+    )
+    parser.add_argument("--json", action="store_true", help="with --check: what was found as JSON, for programs")
+    parser.add_argument(
+        "--patience", type=float, default=60.0, metavar="SECONDS", help="with --check: for a dataset (default 60)"
     )
     parser.add_argument("--print-schema", action="store_true", help="print the JSON Schema of octree.json")
     parser.add_argument("--version", action="version", version=f"octree-serve {version('octree-serve')}")
@@ -56,43 +78,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _status_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="octree-serve status",
-        description="Show what a running daemon is doing: pools, queues, arena, clients, rates.",
-    )
-    parser.add_argument("--connect", metavar="URL", help="of the daemon; this user's default one if left out")
-    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
-    return parser
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        if given[:1] == ["status"]:
-            return _status(_status_parser().parse_args(given[1:]))
+        if given and given[0] in COMMANDS:
+            command = importlib.import_module(COMMANDS[given[0]])
+            status: int = command.main(given[1:])
+            return status
         return _serve(_parser().parse_args(given))
     except OctreeError as error:
         print(f"octree-serve: {error}", file=sys.stderr)
         # Each error knows its own, after sysexits.h where that has a word for it.
         return getattr(error, "exit_code", 1)
-
-
-def _status(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from octree_loader.instance import default_address
-    from octree_loader.status import ask_status, show, to_json
-
-    status = ask_status(options.connect or default_address("default"))
-    if options.json:
-        print(to_json(status))
-    else:
-        console = Console()
-        # Into a file or a pipe, lines may be as long as they are.
-        show(status, console if console.is_terminal else Console(width=200))
-    return 0
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -108,7 +106,9 @@ def _serve(options: argparse.Namespace) -> int:
     )
     config = load_config(options.config, options.datasets, options.bind)
     if options.check:
-        return _check(config)
+        from octree_loader import check
+
+        return check.run(config, options.json, options.patience)
 
     from octree_loader import daemon
     from octree_loader.server import Server
@@ -123,29 +123,6 @@ def _serve(options: argparse.Namespace) -> int:
     reason = daemon.run(config, lifeline=options.lifeline, on_ready=announce)
     print(f"octree-serve: ended ({reason})", flush=True)
     return 0
-
-
-def _check(config: object) -> int:
-    """Open every dataset of a configuration and say what it is; returns the exit status."""
-    from octree_loader.catalog import plan_spec
-    from octree_loader.config import Config
-    from octree_loader.sources.base import SourceSpec
-
-    assert isinstance(config, Config)
-    unreadable = 0
-    for number, (name, dataset) in enumerate(config.datasets.items()):
-        try:
-            plan = plan_spec(number, SourceSpec(name, dataset.source, dataset.options), config.octree.tile_size)
-        except OctreeError as error:
-            unreadable += 1
-            print(f"{name}: {error}", file=sys.stderr)
-            continue
-        described = plan.dataset
-        axes = "".join(axis.name for axis in described.axes)
-        shape = " x ".join(f"{n:,}" for n in described.levels[0].shape)
-        print(f"{name}: {axes} {shape}, {described.dtype}, {len(described.levels)} levels, from {dataset.source}")
-    print(f"configuration ok, {len(config.datasets) - unreadable} of {len(config.datasets)} datasets open")
-    return EXIT_UNREADABLE if unreadable else 0
 
 
 if __name__ == "__main__":

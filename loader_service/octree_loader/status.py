@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
 
@@ -13,6 +14,27 @@ from rich.table import Table
 from octree_protocol import PROTOCOL_VERSION, codec, limits
 from octree_protocol.errors import OctreeError
 from octree_protocol.messages import AskStatus, Bye, ClientMessage, DaemonMessage, Hello, Refused, Status, Welcome
+
+
+def main(arguments: list[str]) -> int:
+    """The command; returns its exit status."""
+    from octree_loader.instance import default_address
+
+    parser = argparse.ArgumentParser(
+        prog="octree-serve status",
+        description="Show what a running daemon is doing: pools, queues, arena, clients, rates.",
+    )
+    parser.add_argument("--connect", metavar="URL", help="of the daemon; this user's default one if left out")
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    options = parser.parse_args(arguments)
+    status = ask_status(options.connect or default_address("default"))
+    if options.json:
+        print(to_json(status))
+    else:
+        console = Console()
+        # Into a file or a pipe, lines may be as long as they are.
+        show(status, console if console.is_terminal else Console(width=200))
+    return 0
 
 
 class NoDaemon(OctreeError):

@@ -19,6 +19,8 @@ import pytest
 from tests.system.daemons import Daemon, Peer, environment, octree_serve, wait_for
 from tests.system.obedience import Obedience
 
+from octree_loader.cli import COMMANDS
+
 SEED = Path(__file__).resolve().parents[3] / "shared" / "seeds" / "napari-rendering-guide.txt"
 
 
@@ -82,10 +84,49 @@ def test_66_when_a_dataset_does_not_open_in_a_check(folder: Path) -> None:
     np.save(folder / "good.npy", np.zeros((10, 20), np.uint8))
     ended = octree_serve("--check", "good.npy", "nothing-here.zarr", cwd=folder)
     assert ended.returncode == 66
-    assert "nothing-here.zarr" in ended.stderr
-    assert "good: yx 10 x 20, |u1, 1 levels" in ended.stdout
+    assert "nothing-here.zarr does not exist" in ended.stdout
+    good = next(line for line in ended.stdout.splitlines() if line.startswith("good"))
+    for word in ("npy", "y x", "10 × 20", "uint8", "200 B"):
+        assert word in good
     assert "1 of 2 datasets open" in ended.stdout
-    assert octree_serve("--check", "good.npy", cwd=folder).returncode == 0
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_check_says_the_same_to_programs(folder: Path) -> None:
+    np.save(folder / "good.npy", np.zeros((10, 20), np.uint8))
+    ended = octree_serve("--check", "--json", "good.npy", cwd=folder)
+    found = json.loads(ended.stdout)
+    assert ended.returncode == found["exit_code"] == 0
+    assert [(d["name"], d["good"], d["nbytes"]) for d in found["datasets"]] == [("good", True, 200)]
+
+
+def test_a_check_beside_the_running_daemon_is_no_trouble(
+    start_daemon: Callable[..., Daemon], folder: Path, shm: Path
+) -> None:
+    daemon = start_daemon({"serve": {"health": "127.0.0.1:0"}})
+    port = next(line for line in daemon.greeting.splitlines() if "health at" in line).rpartition(":")[2]
+    config = {"memory": {"arena_bytes": "16MiB", "directory": str(shm)}, "serve": {"health": f"127.0.0.1:{port}"}}
+    (folder / "octree.json").write_text(json.dumps(config))
+    arguments = ["--config", "octree.json", "--bind", daemon.address]
+    ended = octree_serve("--check", "--json", *arguments, cwd=folder)
+    assert ended.returncode == 0, ended.stdout
+    found = json.loads(ended.stdout)
+    assert [address["state"] for address in found["addresses"]] == ["ours", "ours"]
+    assert found["memory"]["returned"] >= 64 << 20
+    assert len(list(shm.iterdir())) == 1
+    # And without --check, it is told that it runs already.
+    assert octree_serve(*arguments, cwd=folder).returncode == 75
+    assert octree_serve("probe", "livez", "--at", f"127.0.0.1:{port}", cwd=folder).stdout == "ok\n"
+    assert daemon.status().pid == daemon.pid
+
+
+def test_69_for_a_probe_that_nobody_answers(folder: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        ended = octree_serve("probe", "livez", "--at", f"127.0.0.1:{port}", cwd=folder)
+    assert ended.returncode == 69
+    assert "no answer" in ended.stderr
 
 
 def test_69_when_the_port_is_taken(folder: Path) -> None:
@@ -160,7 +201,11 @@ def test_78_with_every_mistake_at_once(folder: Path) -> None:
 def test_version_schema_and_help(folder: Path) -> None:
     assert octree_serve("--version", cwd=folder).stdout.startswith("octree-serve 0")
     assert "loader_defaults" in json.loads(octree_serve("--print-schema", cwd=folder).stdout)["properties"]
-    assert "75 already running" in octree_serve("--help", cwd=folder).stdout
+    help_ = octree_serve("--help", cwd=folder).stdout
+    assert "75 already running" in help_
+    for command in COMMANDS:
+        assert f"octree-serve {command}" in help_
+        assert octree_serve(command, "--help", cwd=folder).stdout.startswith(f"usage: octree-serve {command}")
 
 
 @pytest.mark.skipif(not SEED.exists(), reason="the seeds are not beside the project")
