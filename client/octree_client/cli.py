@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from octree_client.export_plan import ExportRefused, format_of
 from octree_client.keys import terminal_table
 from octree_client.links import BadLink, is_link, read_link
 from octree_protocol.addresses import default_address, parse_address
@@ -41,6 +42,7 @@ examples:
   octree-view embryo.zarr                        look at an image; a daemon of its own ends with the window
   octree-view https://host/slide.ome.zarr        the same over HTTP
   octree-view                                    what this user's running octree-serve serves
+  octree-view embryo.zarr --export part.tif --region 100,200,500,800 --level 1
   octree-view 'octree://view#...'                what somebody else looked at, and how
   octree-view --dataset day2 --connect ipc:///run/user/1000/octree-serve/default.sock
   octree-view embryo.zarr --screenshot whole.png --size 1920x1080
@@ -89,6 +91,16 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--colormap", metavar="NAME", help="e.g. gray, viridis, magma; any of the cmap catalogue")
     look.add_argument("--contrast", type=_limits, metavar="LOW,HIGH", help="data values; automatic if left out")
     look.add_argument("--interpolation", choices=("nearest", "linear"), help="between voxels; linear if left out")
+    out = parser.add_argument_group("voxels to a file, without a window")
+    out.add_argument(
+        "--export", type=Path, metavar="FILE", help="ends in .zarr (OME-Zarr), .tif or .png; never all in memory"
+    )
+    out.add_argument("--region", type=_region, metavar="Y0,X0,Y1,X1", help="world coordinates; everything if left out")
+    out.add_argument("--level", type=int, default=0, metavar="N", help="0 is full resolution")
+    out.add_argument(
+        "--at", type=_place, action="append", metavar="AXIS=S", help="world position on another axis, e.g. z=3.5"
+    )
+    out.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     parser.add_argument("--screenshot", type=Path, metavar="FILE", help="no window: write a PNG once all is loaded")
     parser.add_argument(
         "--timeout", type=_positive, default=60.0, metavar="S", help="seconds that a screenshot may take (60)"
@@ -117,6 +129,8 @@ def _exit_code(error: OctreeError) -> int:
     from octree_client.canvas import CanvasError
     from octree_client.connection import ConnectionFailed, DatasetUnavailable
 
+    if isinstance(error, ExportRefused):
+        return EXIT_USAGE
     if isinstance(error, DatasetUnavailable):
         return EXIT_UNREADABLE
     if isinstance(error, ConnectionFailed | CanvasError):
@@ -132,7 +146,12 @@ def _with_signs(arguments: list[str]) -> list[str]:
     """``--center -5,3`` as ``--center=-5,3``: argparse takes what begins with a minus for an option."""
     joined: list[str] = []
     for argument in arguments:
-        if joined and joined[-1] in ("--center", "--contrast") and argument[:1] == "-" and argument[1:2].isdigit():
+        if (
+            joined
+            and joined[-1] in ("--center", "--contrast", "--region")
+            and argument[:1] == "-"
+            and argument[1:2].isdigit()
+        ):
             joined[-1] += f"={argument}"
         else:
             joined.append(argument)
@@ -169,6 +188,29 @@ def _limits(text: str) -> tuple[float, float]:
     return low, high
 
 
+def _region(text: str) -> tuple[float, float, float, float]:
+    try:
+        y0, x0, y1, x1 = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a region: give two corners in world units, e.g. 100,200,500,800"
+        ) from None
+    return y0, x0, y1, x1
+
+
+def _place(text: str) -> tuple[str, float]:
+    axis, equals, number = text.partition("=")
+    try:
+        found = axis.strip(), float(number)
+    except ValueError:
+        found = "", 0.0
+    if not (equals and found[0] and math.isfinite(found[1])):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a place on an axis: give its name and world units, e.g. z=3.5"
+        )
+    return found
+
+
 def _positive(text: str) -> float:
     try:
         value = float(text)
@@ -202,6 +244,12 @@ def _check(options: argparse.Namespace) -> None:
             colormap_table(options.colormap)
         except UnknownColormap as error:
             raise CommandError(f"--colormap: {error}", EXIT_USAGE) from None
+    if options.export is not None:
+        if options.screenshot is not None:
+            raise CommandError("--export writes voxels, --screenshot a picture: one at a time", EXIT_USAGE)
+        format_of(options.export.name)
+        if not options.export.absolute().parent.is_dir():
+            raise CommandError(f"--export: there is no folder {options.export.absolute().parent}", EXIT_NOT_WRITTEN)
     if options.screenshot is not None and not options.screenshot.absolute().parent.is_dir():
         raise CommandError(f"--screenshot: there is no folder {options.screenshot.absolute().parent}", EXIT_NOT_WRITTEN)
 
@@ -230,7 +278,7 @@ def _show(options: argparse.Namespace) -> int:
     from octree_client.desktop import show_window, signals_noted
     from octree_client.opening import Opening, ViewOptions
 
-    if options.screenshot is not None:
+    if options.screenshot is not None or options.export is not None:
         # SIGTERM ends like Ctrl-C, in good order: nothing of a daemon of our own stays behind.
         signal.signal(signal.SIGTERM, _terminated)
     # The daemon starts while Qt is being imported: together they take half as long.
@@ -239,6 +287,8 @@ def _show(options: argparse.Namespace) -> int:
         options.center, options.pixel_size, options.colormap, options.contrast, options.interpolation, options.link
     )
     try:
+        if options.export is not None:
+            return _export(opening, options)
         if options.screenshot is not None:
             return _take_screenshot(opening, options, view)
         with signals_noted() as asked:
@@ -292,6 +342,37 @@ def _chooser(options: argparse.Namespace) -> Callable[[Session], Image]:
         return session.dataset(wanted if wanted is not None else names[-1 if options.source is not None else 0])
 
     return choose
+
+
+def _export(opening: Opening, options: argparse.Namespace) -> int:
+    """Read a region and write it, without display and Qt."""
+    from octree_client.export import Look, NotExported, run_export
+    from octree_client.export_plan import plan_export
+
+    try:
+        image = opening.wait(options.timeout)
+    except TimeoutError as error:
+        raise CommandError(f"{error}; --timeout S waits longer", EXIT_TIMEOUT) from None
+    plan = plan_export(image.dataset, options.export.name, options.level, options.region, point=dict(options.at or ()))
+    look = None
+    if plan.format == "png" and not image.rgb and (options.colormap is not None or options.contrast is not None):
+        from octree_client.colormaps import colormap_table
+
+        if options.contrast is None:
+            raise CommandError("--colormap for a PNG needs --contrast LOW,HIGH: values of its ends", EXIT_USAGE)
+        look = Look(options.contrast, 1.0, colormap_table(options.colormap or "gray"))
+    if options.export.exists() and not options.overwrite:
+        raise CommandError(f"{options.export} is there already; --overwrite replaces it", EXIT_NOT_WRITTEN)
+
+    def progress(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{100 * done // total} %", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    try:
+        run_export(image, plan, options.export, look=look, overwrite=options.overwrite, progress=progress)
+    except NotExported as error:
+        raise CommandError(str(error), EXIT_NOT_WRITTEN) from None
+    return 0
 
 
 def _take_screenshot(opening: Opening, options: argparse.Namespace, view: object) -> int:
