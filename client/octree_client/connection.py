@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import os
 import threading
 import time
@@ -17,22 +18,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
-from octree_client.shared import SharedArena
+from octree_client.asking import Asking
+from octree_client.received import CODECS, ReceivedChunks
+from octree_client.shared import ArenaUnavailable, SharedArena
+from octree_client.wire import CurveKeys, Wire, WireEvent
 from octree_protocol import PROTOCOL_VERSION, codec, limits
-from octree_protocol.errors import LocalProtocolError, OctreeError, ProtocolError
+from octree_protocol.errors import LocalProtocolError, OctreeError, ProtocolError, RemoteProtocolError
 from octree_protocol.geometry import Dataset
+from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import (
+    Ack,
     Announce,
     AskStatus,
     Bye,
     ClientMessage,
+    DaemonMessage,
     Describe,
     Described,
     Farewell,
     Hello,
+    Inline,
+    Part,
     Ping,
     Refused,
     Status,
@@ -47,6 +56,16 @@ log = logging.getLogger("octree.connection")
 
 #: Hello is said again so often until somebody answers. Seconds.
 _HELLO_AGAIN = 0.5
+
+#: A connection over a network that has failed is made anew so often: one that was cut wakes up much later than the link
+#: is back (TCP waits twice as long after each attempt). Seconds.
+_CONNECT_AGAIN = 1.0
+
+#: Wants are said again so long after the daemon has had too many of them. Seconds.
+_WANT_AGAIN = 1.0
+
+#: Chunks that came over the wire are kept up to so many bytes, unless told otherwise.
+CACHE_BYTES = 512 << 20
 
 
 class ConnectionState(Enum):
@@ -137,16 +156,31 @@ class Connection:
     on_lost
         Called in the connection's thread again and again while the daemon is gone (an embedded one is started anew
         there).
+    keys
+        For a daemon that asks for keys; None speaks in the clear.
+    cache_bytes
+        What the chunks may take that come over the wire, if the daemon's arena cannot be mapped.
+    share_memory
+        False has them come over the wire even if it can.
     """
 
-    def __init__(self, address: str, name: str = "octree-client", on_lost: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        address: str,
+        name: str = "octree-client",
+        on_lost: Callable[[], None] = lambda: None,
+        *,
+        keys: CurveKeys | None = None,
+        cache_bytes: int = CACHE_BYTES,
+        share_memory: bool = True,
+    ) -> None:
         self.address = address
         self.name = name
         self.state = ConnectionState.CONNECTING
         self.problem = ""
         self.settings = ViewerSettings()
         self.datasets: tuple[str, ...] = ()
-        self.arena: SharedArena | None = None
+        self.arena: SharedArena | ReceivedChunks | None = None
         #: Chunks made and chunks in all of the levels that a dataset lacks, by its number.
         self.progress: dict[int, tuple[int, int]] = {}
         self._on_lost = on_lost
@@ -155,14 +189,23 @@ class Connection:
         self._lock = threading.Lock()
         self._inboxes: dict[int, Inbox] = {}
         self._wants: dict[int, Sequence[Wanted]] = {}
+        self._said: dict[int, Sequence[Wanted]] = {}
         self._sequences: dict[int, int] = {}
         self._questions: dict[int, _Pending] = {}
         self._known: dict[str, Dataset] = {}
         self._redescribing: dict[int, str] = {}
         self._instance = ""
         self._changed = threading.Condition(self._lock)
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._awake = False
+        self._share_memory = share_memory
+        self._sizes: dict[tuple[int, int], int] = {}
+        self._asking = Asking(cache_bytes, self._size_of)
+        self._received: ReceivedChunks | None = None
+        self._acknowledges = False
+        self._counted = self._acknowledged = 0
+        self._again_at = math.inf
+        self._over_network = address.startswith("tcp://")
+        self._wire = Wire(address, keys)
+        self._wake = self._wire.wake
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="octree-connection", daemon=True)
         self._thread.start()
@@ -240,50 +283,26 @@ class Connection:
         self._wake()
         self._thread.join(5.0)
         self.arena = None  # unmapped now, or when the last array over it goes
-        os.close(self._wake_read)
-        os.close(self._wake_write)
-
-    def _wake(self) -> None:
-        if not self._awake:
-            self._awake = True
-            try:
-                os.write(self._wake_write, b"\0")
-            except OSError:
-                pass  # full of wake-ups already, or closed
+        self._wire.close_wake()
 
     # --- the thread --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        context = zmq.Context(io_threads=1)
-        socket = context.socket(zmq.DEALER)
-        socket.setsockopt(zmq.LINGER, 200)
-        socket.setsockopt(zmq.MAXMSGSIZE, limits.FRAME_BYTES)
-        socket.setsockopt(zmq.RECONNECT_IVL, 50)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
-        socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing queues up for a daemon that is not there
-        socket.setsockopt(zmq.SNDTIMEO, 0)
-        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
-        poller = zmq.Poller()
-        poller.register(socket, zmq.POLLIN)
-        poller.register(monitor, zmq.POLLIN)
-        poller.register(self._wake_read, zmq.POLLIN)
-        self._socket = socket
+        wire = self._wire
         self._session = Session()
         self._heard = time.monotonic()
         self._next_ping = 0.0
+        self._connect_at = math.inf
         try:
-            socket.connect(self.address)
+            wire.connect()
             while not self._closing:
-                until = self._next_ping
+                until = min(self._next_ping, self._connect_at, self._again_at)
                 if self.state is ConnectionState.OPEN:
                     until = min(until, self._heard + limits.HEARTBEAT_TIMEOUT)
-                ready = dict(poller.poll(max(0, int((until - time.monotonic()) * 1e3) + 1)))
-                if self._wake_read in ready:
-                    self._awake = False
-                    os.read(self._wake_read, 4096)
-                if monitor in ready:
-                    self._watch(monitor)
-                if socket in ready:
+                heard = wire.wait(until - time.monotonic())
+                for event in heard.events:
+                    self._watch(event)
+                if heard.readable:
                     self._hear()
                 self._speak()
             self._say(Bye())
@@ -291,18 +310,18 @@ class Connection:
             self._set(ConnectionState.REFUSED, f"cannot connect: {error}")
         finally:
             self._set(ConnectionState.CLOSED, self.problem)
-            socket.disable_monitor()
-            monitor.close()
-            socket.close()
-            context.term()
+            wire.close()
 
-    def _watch(self, monitor: zmq.Socket[bytes]) -> None:
-        while monitor.poll(0):
-            event = recv_monitor_message(monitor)
-            if event["event"] == zmq.EVENT_DISCONNECTED:
-                self._lose("the daemon is gone")
-            else:
-                self._greet()
+    def _watch(self, event: WireEvent) -> None:
+        if event is WireEvent.CONNECTED:
+            self._connect_at = math.inf
+            self._greet()
+        elif event is WireEvent.DISCONNECTED:
+            self._lose("the daemon is gone")
+        elif event is WireEvent.REJECTED:
+            self._set(ConnectionState.REFUSED, "the daemon does not know our key: its owner must allow it")
+        elif self.state is ConnectionState.CONNECTING:
+            self.problem = "somebody is there, but no handshake comes about: it asks for keys, or has another key"
 
     def _greet(self) -> None:
         self._session = Session()
@@ -315,57 +334,96 @@ class Connection:
         if self.state is ConnectionState.OPEN:
             if now - self._heard > limits.HEARTBEAT_TIMEOUT:
                 self._lose(f"the daemon has been silent for {limits.HEARTBEAT_TIMEOUT:g} s")
-                self._greet()
-                return
+                if self._over_network:
+                    self._connect_at = now
+                else:
+                    self._greet()
+                    return
+            if now >= self._again_at:
+                self._say_again()
             with self._lock:
                 wants: dict[int, Sequence[Wanted]] = {}
                 if not self._redescribing:  # until then the daemon does not know what is wanted of it
                     wants, self._wants = self._wants, wants
                 questions = [p for p in self._questions.values() if not p.done.is_set()]
             for view, entries in wants.items():
-                sequence = self._sequences[view] = self._sequences.get(view, 0) + 1
-                if not self._say(Want(view, sequence, tuple(entries))):
-                    with self._lock:  # it goes out with the next beat, unless a newer one has come
-                        self._wants.setdefault(view, entries)
-                elif not entries and view not in self._inboxes:
-                    del self._sequences[view]  # numbers of views are never used again
+                self._want(view, entries)
+            if wants and self._received is not None:
+                for view, entries in self._asking.short():
+                    if view not in wants:
+                        self._want(view, entries)
             for pending in questions:
                 if pending.message is not None and self._say(pending.message):
                     pending.message = None  # type: ignore[assignment]
+        if now >= self._connect_at:
+            self._connect_at = now + _CONNECT_AGAIN
+            self._session = Session()
+            self._wire.connect()
         if now >= self._next_ping:
             if self.state is ConnectionState.OPEN:
                 self._say(Ping(next(self._numbers)))
+                self._acknowledge()
                 self._next_ping = now + limits.HEARTBEAT_INTERVAL
             else:
                 if self.state is ConnectionState.LOST:
                     self._on_lost()
                 self._greet()
 
+    def _want(self, view: int, entries: Sequence[Wanted]) -> None:
+        """Say what a view wants, or as much of it as must come over the wire and has room here."""
+        told = tuple(entries)
+        if self._received is not None:
+            told, local = self._asking.want(view, entries, self._received.held())
+            inbox = self._inboxes.get(view)
+            if local and inbox is not None:
+                inbox.put(Announce(self._received.announcements(local)))
+        sequence = self._sequences[view] = self._sequences.get(view, 0) + 1
+        if not self._say(Want(view, sequence, told)):
+            with self._lock:  # it goes out with the next beat, unless a newer one has come
+                self._wants.setdefault(view, entries)
+        elif not entries and view not in self._inboxes:
+            self._sequences.pop(view, None)  # numbers of views are never used again
+            self._said.pop(view, None)
+            return
+        self._said[view] = entries
+
+    def _say_again(self) -> None:
+        """All wants, after the daemon would not hear some of them."""
+        self._again_at = math.inf
+        with self._lock:
+            for view in self._inboxes:
+                if view in self._said:
+                    self._wants.setdefault(view, self._said[view])
+
     def _say(self, message: ClientMessage) -> bool:
         try:
             self._session.sent(message)
-            self._socket.send(codec.encode(message))
-        except zmq.Again:
-            return False
+            return self._wire.send(codec.encode(message))
         except LocalProtocolError as error:
             log.debug("not said: %s", error)
             return False
-        return True
+
+    def _acknowledge(self) -> None:
+        """Say how much has come, if that is news."""
+        if self._acknowledges and self._counted != self._acknowledged and self._say(Ack(self._counted)):
+            self._acknowledged = self._counted
 
     def _hear(self) -> None:
-        while True:
-            try:
-                frame = self._socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+        while (received := self._wire.receive()) is not None:
+            frame, further = received
             self._heard = time.monotonic()
+            self._counted += len(frame) + sum(map(len, further))
             try:
                 message = codec.decode_from_daemon(frame)
-                if isinstance(message, Welcome) and self._session.state is SessionState.OPEN:
-                    # It answers an earlier Hello than the last: the daemon had heard both before anything that we
-                    # said since, so nothing has changed, and starting over would wait for chunks already announced.
-                    continue
+                if isinstance(message, Welcome):
+                    self._counted = self._acknowledged = 0
+                    if self._session.state is SessionState.OPEN:
+                        # It answers an earlier Hello than the last: the daemon had heard both before anything that we
+                        # said since, so nothing has changed, and starting over would wait for chunks already announced.
+                        continue
                 self._session.received(message)
+                if further or isinstance(message, Part):
+                    message = self._take_in(message, further)
             except ProtocolError as error:
                 log.warning("the daemon at %s: %s", self.address, error)
                 continue
@@ -384,18 +442,61 @@ class Connection:
                 self._refused(message)
             elif isinstance(message, Farewell):
                 self._lose(f"the daemon has ended ({message.reason})" if message.reason else "the daemon has ended")
+            if self._counted - self._acknowledged >= limits.ACKNOWLEDGE_BYTES:
+                self._acknowledge()
+        if self._received is not None:
+            self._acknowledge()
+
+    def _take_in(self, message: DaemonMessage, further: list[memoryview]) -> DaemonMessage:
+        """Put the bytes that came along into the cache; returns the message as if they had lain there."""
+        received = self._received
+        if received is None:
+            raise RemoteProtocolError("bytes of chunks come that nobody asked for")
+        if isinstance(message, Part):
+            if len(further) != 1:
+                raise RemoteProtocolError(f"{len(further)} frames follow a part; it has one")
+            received.add_part(message.key, message.offset, further[0])
+            return message
+        if not isinstance(message, Announce) or not len(message.ready) == len(message.encodings) == len(further):
+            raise RemoteProtocolError(f"{len(further)} frames follow a message that announces none")
+        good = []
+        for ready, encoding, data in zip(message.ready, message.encodings, further, strict=True):
+            try:
+                received.add(ready, encoding, data)
+            except RemoteProtocolError as error:
+                log.warning("the daemon at %s: %s", self.address, error)
+                continue
+            self._asking.arrived(ready.key)
+            good.append(ready)
+        return Announce(tuple(good), message.missing, message.failed, message.load_times, message.progress)
+
+    def _size_of(self, key: ChunkKey) -> int:
+        """Bytes of a chunk that the edge does not cut."""
+        size = self._sizes.get((key.dataset, key.level))
+        if size is None:
+            with self._lock:
+                known = next((dataset for dataset in self._known.values() if dataset.id == key.dataset), None)
+            if known is None or not 0 <= key.level < len(known.levels):
+                return limits.CHUNK_BYTES
+            itemsize = np.dtype(known.dtype).itemsize
+            size = math.prod(known.levels[key.level].chunk_shape) * itemsize
+            self._sizes[key.dataset, key.level] = size
+        return size
 
     def _welcome(self, message: Welcome) -> None:
+        same = message.instance == self._instance
         self.settings = message.settings
         self.datasets = message.datasets
         self._instance = message.instance
+        self._acknowledges = message.version >= (1, 1)
         self.progress = {}
-        if message.arena is not None:
-            try:
-                self.arena = SharedArena(message.arena.path, message.arena.nbytes, message.arena.token)
-            except OctreeError as error:
-                self._set(ConnectionState.REFUSED, f"its shared memory cannot be used: {error}")
-                return
+        self._sizes = {}
+        self._asking.start_over()
+        try:
+            self._find_arena(message, same)
+        except OctreeError as error:
+            self._set(ConnectionState.REFUSED, f"its shared memory cannot be used: {error}")
+            return
         # Datasets that were known before may have other numbers now; views start over when all are known again.
         self._redescribing = {}
         for name in self._known:
@@ -405,6 +506,24 @@ class Connection:
         self._set(ConnectionState.OPEN, "")
         if not self._redescribing:
             self._reopen()
+
+    def _find_arena(self, message: Welcome, same: bool) -> None:
+        """Map the daemon's arena, or have chunks come over the wire. `same`: it is the daemon of before."""
+        if self._received is None or not same:
+            self._received = None
+            try:
+                if message.arena is not None and self._share_memory:
+                    self.arena = SharedArena(message.arena.path, message.arena.nbytes, message.arena.token)
+                    return
+            except ArenaUnavailable as error:
+                if not self._acknowledges:
+                    raise
+                log.info("%s: %s; chunks come over the wire", self.address, error)
+            if not self._acknowledges:
+                return
+            self._received = ReceivedChunks(self._asking.budget, self._asking.pinned)
+        self.arena = self._received
+        self._say(Inline(CODECS))
 
     def _described(self, message: Described) -> None:
         name = self._redescribing.pop(message.about, None)
@@ -433,6 +552,8 @@ class Connection:
                 self._reopen()
         elif message.about:
             self._answer(message.about, message)
+        elif message.code == "limit":
+            self._again_at = time.monotonic() + _WANT_AGAIN
         else:
             log.warning("the daemon refuses: %s", message.reason)
 
@@ -447,6 +568,8 @@ class Connection:
         if self.state is not ConnectionState.OPEN:
             return
         self._set(ConnectionState.LOST, reason)
+        if self._over_network:
+            self._connect_at = time.monotonic() + _CONNECT_AGAIN
         log.warning("%s: %s", self.address, reason)
         for inbox in tuple(self._inboxes.values()):
             inbox.put(Lost(reason))

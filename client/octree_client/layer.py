@@ -460,7 +460,10 @@ class ImageLayer:
         if piece.tile < 0 or ready is None or not arena.is_current(ready):
             return None
         chunk = self.levels[piece.chunk[0]].chunk
-        plane = self._plane(arena.array(ready), piece.chunk[0])
+        try:
+            plane = self._plane(arena.array(ready), piece.chunk[0])
+        except OctreeError:
+            return None  # thrown out of a cache just now
         value = plane[row - piece.chunk[1] * chunk[0], col - piece.chunk[2] * chunk[1]]
         value = tuple(int(v) for v in value) if self.dataset.rgb else value.item()
         return value if arena.is_current(ready) else None

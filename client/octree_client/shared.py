@@ -30,7 +30,7 @@ from octree_protocol.slots import (
 )
 
 #: Kinds of dtype that a chunk may have: truth values, integers, floats, complex numbers. No objects, no text.
-_KINDS = "biufc"
+DTYPE_KINDS = "biufc"
 
 
 class ArenaUnavailable(OctreeError):
@@ -156,7 +156,7 @@ class SharedArena:
             dtype = np.dtype(text)
         except (TypeError, ValueError, SyntaxError):
             raise RemoteProtocolError(f"{text!r} is no dtype") from None
-        if dtype.kind not in _KINDS or dtype.itemsize > limits.CHUNK_BYTES:
+        if dtype.kind not in DTYPE_KINDS or dtype.itemsize > limits.CHUNK_BYTES:
             raise RemoteProtocolError(f"{text!r} is no dtype of numbers")
         if len(self._dtypes) < limits.DATASETS:
             self._dtypes[text] = dtype

@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import zmq
 
+from octree_loader.link import Link
 from octree_loader.loop import Loop
 from octree_protocol import codec, limits
 from octree_protocol.errors import LocalProtocolError, OctreeError, RemoteProtocolError
-from octree_protocol.messages import Announce, ClientMessage, DaemonMessage, Farewell, Refused
+from octree_protocol.messages import Announce, ClientMessage, DaemonMessage, Farewell, Refused, Welcome
 from octree_protocol.session import Session
 
 log = logging.getLogger("octree.server")
@@ -40,15 +41,20 @@ class AddressInUse(OctreeError):
 
 @dataclass(slots=True)
 class Client:
-    """What the daemon knows of one peer."""
+    """What the daemon knows of one peer.
+
+    `acknowledges`: it says how much it has received (protocol 1.1).
+    """
 
     identity: bytes
     heard: float
+    link: Link
     session: Session = field(default_factory=Session)
     name: str = ""
     pid: int = 0
     announced: int = 0
     complaints: int = 0
+    acknowledges: bool = False
 
 
 class Peers:
@@ -136,7 +142,7 @@ class Peers:
         identity, now = frames[0], time.monotonic()
         client = self.clients.get(identity)
         if client is None:
-            client = Client(identity, now)
+            client = Client(identity, now, Link(now))
         client.heard = now
         try:
             if len(frames) != 2:
@@ -153,13 +159,15 @@ class Peers:
 
     # --- what they are told ------------------------------------------------------------------------------------------
 
-    def send(self, client: Client, message: DaemonMessage) -> bool:
-        """Tell a client something, if that may be said now; returns whether it was. Who cannot be told is dropped."""
+    def send(self, client: Client, message: DaemonMessage, frames: Sequence[bytes | memoryview] = ()) -> bool:
+        """Tell a client something, if that may be said now; returns whether it was. Who cannot be told is dropped.
+
+        `frames` follow the message; they are copied and may change at once.
+        """
         try:
             client.session.sent(message)
-            frame = codec.encode(message)
-            self.sent_bytes += len(frame)
-            self._socket.send_multipart([client.identity, frame], zmq.NOBLOCK)
+            head = codec.encode(message)
+            self._socket.send_multipart([client.identity, head, *frames], zmq.NOBLOCK)
         except zmq.Again:
             self.drop(client, "it does not read what it is sent")
             return False
@@ -168,6 +176,12 @@ class Peers:
             return False
         except LocalProtocolError as error:
             log.debug("not said to %s: %s", client.name, error)
+            return False
+        nbytes = len(head) + sum(map(len, frames))
+        self.sent_bytes += nbytes
+        client.link.count(nbytes, time.monotonic())
+        if client.acknowledges and client.link.overfull():
+            self.drop(client, "it does not read what it is sent")
             return False
         return True
 
@@ -186,9 +200,14 @@ class Peers:
 
     # --- who comes and goes ------------------------------------------------------------------------------------------
 
-    def welcomed(self, client: Client) -> None:
-        """A client has said hello and may stay."""
+    def welcome(self, client: Client, message: Welcome, acknowledges: bool) -> bool:
+        """A client has said hello and may stay; returns whether it could be told."""
         self.clients[client.identity] = client
+        client.acknowledges = False
+        told = self.send(client, message)
+        # Both sides count from here.
+        client.link, client.acknowledges = Link(time.monotonic()), acknowledges
+        return told
 
     def drop(self, client: Client, reason: str) -> None:
         """Forget a client."""
@@ -197,7 +216,9 @@ class Peers:
             self._gone(client)
 
     def look_over(self, now: float) -> None:
-        """Drop the clients that have been silent for too long."""
+        """Drop the clients that have been silent for too long, or do not read."""
         for client in list(self.clients.values()):
-            if now - client.heard > limits.HEARTBEAT_TIMEOUT:
+            if client.acknowledges and client.link.stuck(now):
+                self.drop(client, "it does not read what it is sent")
+            elif now - client.heard > limits.HEARTBEAT_TIMEOUT:
                 self.drop(client, f"nothing heard for {now - client.heard:.1f} s")

@@ -17,6 +17,7 @@ from octree_loader.actions import BACKGROUND, Actions
 from octree_loader.builder import Builder
 from octree_loader.catalog import Catalog, voxel_bytes
 from octree_loader.health import LoadLog, describe_status
+from octree_loader.inline import InlineSender
 from octree_loader.level_cache import LevelCache
 from octree_loader.loop import Loop
 from octree_loader.memory import Segment
@@ -29,6 +30,7 @@ from octree_loader.scheduler import Scheduler
 from octree_loader.sources.locations import is_remote
 from octree_protocol import PROTOCOL_VERSION, limits
 from octree_protocol.messages import (
+    Ack,
     Announce,
     AskStatus,
     Bye,
@@ -36,6 +38,7 @@ from octree_protocol.messages import (
     Describe,
     Described,
     Hello,
+    Inline,
     Ping,
     Pong,
     Refused,
@@ -75,6 +78,8 @@ class Server:
         Of the pools, see `Pools`.
     settings
         What every viewer is told.
+    compression
+        Of chunks that travel, see `compression.CHOICES`.
     """
 
     def __init__(
@@ -87,6 +92,7 @@ class Server:
         backends: tuple[str, ...],
         settings: ViewerSettings,
         load_log: LoadLog,
+        compression: str = "auto",
     ) -> None:
         self.scheduler = scheduler
         self.catalog = catalog
@@ -104,7 +110,8 @@ class Server:
         self._wants_built = 0
         self._demanded = 0.0
         self._announced_at = 0.0
-        self.peers = Peers(addresses, loop, self._obey, self._gone)
+        self.peers = Peers(addresses, loop, self._obey, self._forget)
+        self.inline = InlineSender(segment.view, loop.call, self.peers.send, compression)
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -122,7 +129,8 @@ class Server:
             looking = self._build()
             self._settle()
             more = self._pools.run_own()
-            if more or received or looking or self._dirty:
+            sending = self.inline.pump()
+            if more or sending or received or looking or self._dirty:
                 self._loop.wait(0)
             else:
                 self._loop.wait(self._patience())
@@ -138,6 +146,7 @@ class Server:
 
     def close(self) -> None:
         """Say farewell, end the workers, give everything back."""
+        self.inline.close()
         self.peers.close(self._stopping)
         self._pools.close()
 
@@ -192,8 +201,8 @@ class Server:
                 self.builder.heard(announce)
                 continue
             client = self.peers.clients.get(identity)  # type: ignore[call-overload]
-            if client is not None:
-                self.peers.announce(client, announce)
+            if client is not None and (rest := self.inline.announce(client, announce)) is not None:
+                self.peers.announce(client, rest)
 
     # --- what the pools tell -----------------------------------------------------------------------------------------
 
@@ -267,12 +276,18 @@ class Server:
                 self.peers.send(client, Refused("limit", reason))
                 return
             self.scheduler.want(client.identity, message.view, message.sequence, message.entries, client.heard)
+            self.inline.want(client, message)
+        elif isinstance(message, Ack):
+            client.link.acknowledge(message.received, client.heard)
+            self.inline.acknowledged(client)
         elif isinstance(message, Ping):
             self.peers.send(client, Pong(message.number))
         elif isinstance(message, Describe):
             self._describe(client, message)
         elif isinstance(message, Hello):
             self._greet(client, message)
+        elif isinstance(message, Inline):
+            self.inline.begin(client, message.codecs)
         elif isinstance(message, AskStatus):
             self.peers.send(client, self.status(message.about))
         elif isinstance(message, Bye):
@@ -284,12 +299,11 @@ class Server:
             log.warning("client %s is refused: %s", hello.name, refusal)
             self.peers.send(client, Refused("version", refusal))
             return
-        self.scheduler.drop_client(client.identity)
+        self._forget(client)
         client.name, client.pid = hello.name, hello.pid
-        self.peers.welcomed(client)
         names = self.catalog.names()
         welcome = Welcome(PROTOCOL_VERSION, self.instance, names, self.settings, self.segment.address())
-        if self.peers.send(client, welcome):
+        if self.peers.welcome(client, welcome, acknowledges=hello.version >= (1, 1)):
             log.info("client %s (pid %d) is here", client.name, client.pid)
             if progress := self.builder.all_progress():
                 self.peers.send(client, Announce(progress=progress))
@@ -314,8 +328,10 @@ class Server:
 
         self.catalog.open(message.dataset, answer)
 
-    def _gone(self, client: Client) -> None:
+    def _forget(self, client: Client) -> None:
+        """A client is gone, or starts over."""
         self.scheduler.drop_client(client.identity)
+        self.inline.forget(client)
         self._dirty = True
 
     def _look_over(self, now: float) -> None:

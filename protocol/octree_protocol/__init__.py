@@ -7,4 +7,4 @@ memory, `limits` holds every number that bounds a peer, `errors` the two roots o
 """
 
 #: ``major.minor``. A peer with another major is refused; a higher minor may send fields that are ignored here.
-PROTOCOL_VERSION: tuple[int, int] = (1, 0)
+PROTOCOL_VERSION: tuple[int, int] = (1, 1)

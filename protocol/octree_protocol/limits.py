@@ -46,5 +46,27 @@ HEARTBEAT_INTERVAL = 1.0
 #: had pinned is free within 5 s.
 HEARTBEAT_TIMEOUT = 3.5
 
+#: Bytes of chunks that one message brings along: what a link of 10 Mbit/s carries in 0.1 s, so that heartbeats are not
+#: held up for long.
+PART_BYTES = 128 << 10
+
+#: Bytes that a client may have under way to it, unacknowledged, at most: beyond that it does not read, and is dropped.
+UNDER_WAY_BYTES = 4 << 20
+
+#: A client acknowledges what it receives at least after so many bytes, and with every heartbeat.
+ACKNOWLEDGE_BYTES = 64 << 10
+
+#: Nothing of what is under way has been acknowledged for so long: the client does not read. Seconds.
+ACKNOWLEDGE_TIMEOUT = 5.0
+
+#: Chunks that all views of a client may want together: four screens full of the smallest tiles.
+WANTS_PER_CLIENT = 4 * WANTS_PER_VIEW
+
+#: What a client may say in a second, besides `Ack`, in the long run: eight layers at 144 frames a second ...
+MESSAGES_PER_SECOND = 1200
+
+#: ... and at once, after it was quiet: all its views, several times over.
+MESSAGES_AT_ONCE = 4800
+
 #: Messages queued for one client before it counts as one that has stopped reading, and is dropped.
 SEND_QUEUE_MESSAGES = 2000

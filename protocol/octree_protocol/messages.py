@@ -76,6 +76,21 @@ class Ping(Message, frozen=True, tag="ping"):
     number: _Count = 0
 
 
+class Inline(Message, frozen=True, tag="inline"):
+    """The client cannot map the arena: from now on the bytes of chunks travel with what announces them.
+
+    `codecs` are the encodings that it can decode; bytes as they are (``""``) need not be named. Since 1.1.
+    """
+
+    codecs: Annotated[tuple[Annotated[str, Meta(max_length=16)], ...], Meta(max_length=16)] = ()
+
+
+class Ack(Message, frozen=True, tag="ack"):
+    """How much the client has received in this session: bytes of all frames after the last `Welcome`. Since 1.1."""
+
+    received: _Count
+
+
 class AskStatus(Message, frozen=True, tag="ask-status"):
     """Asks for a `Status`."""
 
@@ -86,7 +101,7 @@ class Bye(Message, frozen=True, tag="bye"):
     """Last message of a session: everything that the client wanted is free at once."""
 
 
-ClientMessage = Hello | Describe | Want | Ping | AskStatus | Bye
+ClientMessage = Hello | Describe | Want | Ping | Inline | Ack | AskStatus | Bye
 
 
 # --- what the daemon says --------------------------------------------------------------------------------------------
@@ -167,7 +182,9 @@ class LevelProgress(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Announce(Message, frozen=True, tag="announce"):
     """What became of chunks that the client wants: filled, not there, or not readable.
 
-    `progress` is told to every client, whatever it wants, at most twice a second.
+    `progress` is told to every client, whatever it wants, at most twice a second. `encodings` has one entry for each of
+    `ready` when bytes come along (see `Inline`): so many frames follow this one, each with the bytes of one chunk, less
+    what `Part` has brought already. Since 1.1.
     """
 
     ready: Annotated[tuple[Ready, ...], Meta(max_length=limits.ANNOUNCED)] = ()
@@ -175,6 +192,17 @@ class Announce(Message, frozen=True, tag="announce"):
     failed: Annotated[tuple[Failure, ...], Meta(max_length=limits.ANNOUNCED)] = ()
     load_times: Annotated[tuple[LoadTime, ...], Meta(max_length=limits.DATASETS)] = ()
     progress: Annotated[tuple[LevelProgress, ...], Meta(max_length=limits.DATASETS)] = ()
+    encodings: Annotated[tuple[Annotated[str, Meta(max_length=16)], ...], Meta(max_length=limits.ANNOUNCED)] = ()
+
+
+class Part(Message, frozen=True, tag="part"):
+    """One more frame follows, with bytes of a chunk that is not whole yet, from byte `offset` of its encoded form on.
+
+    The rest comes with its `Announce`, or more parts before that; at offset 0 it begins anew. Since 1.1.
+    """
+
+    key: ChunkKey
+    offset: _Count = 0
 
 
 class Pong(Message, frozen=True, tag="pong"):
@@ -275,4 +303,4 @@ class Status(Message, frozen=True, tag="status"):
     about: _Count = 0
 
 
-DaemonMessage = Welcome | Described | Announce | Pong | Refused | Farewell | Status
+DaemonMessage = Welcome | Described | Announce | Part | Pong | Refused | Farewell | Status

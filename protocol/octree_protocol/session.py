@@ -10,6 +10,7 @@ from enum import Enum
 from octree_protocol import PROTOCOL_VERSION
 from octree_protocol.errors import LocalProtocolError, RemoteProtocolError
 from octree_protocol.messages import (
+    Ack,
     Announce,
     AskStatus,
     Bye,
@@ -19,6 +20,8 @@ from octree_protocol.messages import (
     Described,
     Farewell,
     Hello,
+    Inline,
+    Part,
     Ping,
     Pong,
     Refused,
@@ -51,6 +54,9 @@ TRANSITIONS: dict[tuple[SessionState, type], SessionState] = {
     (_OPEN, Described): _OPEN,
     (_OPEN, Want): _OPEN,
     (_OPEN, Announce): _OPEN,
+    (_OPEN, Part): _OPEN,
+    (_OPEN, Inline): _OPEN,
+    (_OPEN, Ack): _OPEN,
     (_OPEN, Ping): _OPEN,
     (_OPEN, Pong): _OPEN,
     (_OPEN, AskStatus): _OPEN,

@@ -9,15 +9,20 @@ from typing import Any
 import msgpack
 import msgspec
 import pytest
-from tests.protocol.golden import values_1_0
+from tests.protocol.golden import values_1_0, values_1_1
 
 from octree_protocol import codec
 from octree_protocol.messages import ClientMessage, DaemonMessage, Message
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = [
-    *(("1.0", name, value, codec.decode_from_client) for name, value in values_1_0.FROM_CLIENT.items()),
-    *(("1.0", name, value, codec.decode_from_daemon) for name, value in values_1_0.FROM_DAEMON.items()),
+    (version, name, value, decode)
+    for version, values in (("1.0", values_1_0), ("1.1", values_1_1))
+    for decode, messages in (
+        (codec.decode_from_client, values.FROM_CLIENT),
+        (codec.decode_from_daemon, values.FROM_DAEMON),
+    )
+    for name, value in messages.items()  # type: ignore[attr-defined]
 ]
 
 
@@ -34,7 +39,8 @@ def test_golden_frame_decodes(version: str, name: str, value: Message, decode: A
 def test_there_is_a_golden_frame_for_every_message() -> None:
     types = {*typing.get_args(ClientMessage), *typing.get_args(DaemonMessage)}
     assert {type(value) for _, _, value, _ in CASES} == types
-    assert {path.stem for path in (GOLDEN / "1.0").glob("*.hex")} == {name for _, name, _, _ in CASES}
+    files = {(path.parent.name, path.stem) for path in GOLDEN.glob("*/*.hex")}
+    assert files == {(version, name) for version, name, _, _ in CASES}
 
 
 def _unset(value: Any, path: str) -> list[str]:
@@ -56,7 +62,11 @@ def _unset(value: Any, path: str) -> list[str]:
 FULL = {type(value).__name__ for _, _, value, _ in CASES} | {"ViewerSettings", "PoolStatus", "DatasetStatus"}
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if not c[1].endswith("-least")], ids=lambda c: c[1])
+#: The last version of each frame that has every field: fields that came later stand in a later one.
+LATEST = {case[1]: case for case in CASES if not case[1].endswith("-least")}
+
+
+@pytest.mark.parametrize("case", LATEST.values(), ids=lambda c: c[1])
 def test_golden_frames_leave_no_field_at_its_default(case: tuple[str, str, Message, Any]) -> None:
     """A field that is left out of the frame would not be tested by it."""
     assert _unset(case[2], type(case[2]).__name__) == []

@@ -7,14 +7,18 @@ import typing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.protocol.golden import values_1_0
+from tests.protocol.golden import values_1_0, values_1_1
 
 from octree_protocol import PROTOCOL_VERSION
 from octree_protocol.errors import LocalProtocolError, RemoteProtocolError
 from octree_protocol.messages import ClientMessage, DaemonMessage
 from octree_protocol.session import TRANSITIONS, Session, SessionState, refuse_version
 
-MESSAGES = {type(value): value for value in (*values_1_0.FROM_CLIENT.values(), *values_1_0.FROM_DAEMON.values())}
+MESSAGES = {
+    type(value): value
+    for values in (values_1_0, values_1_1)
+    for value in (*values.FROM_CLIENT.values(), *values.FROM_DAEMON.values())  # type: ignore[attr-defined]
+}
 HELLO, WELCOME = values_1_0.FROM_CLIENT["hello"], values_1_0.FROM_DAEMON["welcome"]
 
 any_message = st.sampled_from(sorted(MESSAGES.values(), key=lambda message: type(message).__name__))

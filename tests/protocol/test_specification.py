@@ -92,7 +92,8 @@ def test_numbers_are_those_of_the_code() -> None:
     assert f"version {PROTOCOL_VERSION[0]}.{PROTOCOL_VERSION[1]}" in SPECIFICATION.splitlines()[0]
     for number in (
         limits.FRAME_BYTES, limits.WANTS_PER_VIEW, limits.ANNOUNCED, limits.DATASETS, limits.TEXT_CHARACTERS,
-        limits.SEND_QUEUE_MESSAGES,
+        limits.SEND_QUEUE_MESSAGES, limits.PART_BYTES, limits.UNDER_WAY_BYTES, limits.ACKNOWLEDGE_BYTES,
+        limits.WANTS_PER_CLIENT, limits.VIEWS_PER_CLIENT, limits.MESSAGES_PER_SECOND, limits.MESSAGES_AT_ONCE,
     ):  # fmt: skip
         assert f"{number:,}" in SPECIFICATION
     assert f"silent for {limits.HEARTBEAT_TIMEOUT} s" in SPECIFICATION

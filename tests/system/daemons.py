@@ -23,6 +23,7 @@ from octree_protocol import PROTOCOL_VERSION, codec
 from octree_protocol.geometry import Dataset
 from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import (
+    Ack,
     Announce,
     Bye,
     ClientMessage,
@@ -214,6 +215,7 @@ class Peer:
         self.failed: dict[ChunkKey, str] = {}
         self._sequence = 0
         self._beat = 0.0
+        self._received = 0
         self.welcome: Welcome | None = None
         if hello:
             self.say(Hello(PROTOCOL_VERSION, name, os.getpid()))
@@ -231,9 +233,12 @@ class Peer:
         if self.welcome is not None and now > self._beat:
             self._beat = now + 1.0
             self.say(Ping())
+            self.say(Ack(self._received))
         if not self.socket.poll(max(0, int((min(until, now + 0.5) - now) * 1e3))):
             return False
-        message = codec.decode_from_daemon(self.socket.recv())
+        frames = self.socket.recv_multipart()
+        message = codec.decode_from_daemon(frames[0])
+        self._received = 0 if isinstance(message, Welcome) else self._received + sum(map(len, frames))
         self.heard.append(message)
         if isinstance(message, Announce):
             for ready in message.ready:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.protocol.golden import values_1_0
+from tests.protocol.golden import values_1_1
 
 from octree_protocol import codec
 
-FOLDER = Path(__file__).parent / "1.0"
+FOLDER = Path(__file__).parent / "1.1"
 
 
 def main() -> None:
     """Write what is missing."""
-    for name, message in {**values_1_0.FROM_CLIENT, **values_1_0.FROM_DAEMON}.items():
+    FOLDER.mkdir(exist_ok=True)
+    for name, message in {**values_1_1.FROM_CLIENT, **values_1_1.FROM_DAEMON}.items():
         path = FOLDER / f"{name}.hex"
         if not path.exists():
             path.write_text(codec.encode(message).hex(" ") + "\n")
