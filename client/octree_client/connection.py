@@ -13,29 +13,25 @@ import math
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
-import numpy as np
 import zmq
 
-from octree_client.asking import Asking
+from octree_client.inbox import Inbox, Lost, Reopened
+from octree_client.inlining import InlineChunks
 from octree_client.received import CODECS, ReceivedChunks
 from octree_client.shared import ArenaUnavailable, SharedArena
 from octree_client.wire import CurveKeys, Wire, WireEvent
 from octree_protocol import PROTOCOL_VERSION, codec, limits
 from octree_protocol.errors import LocalProtocolError, OctreeError, ProtocolError, RemoteProtocolError
 from octree_protocol.geometry import Dataset
-from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import (
     Ack,
     Announce,
     AskStatus,
     Bye,
     ClientMessage,
-    DaemonMessage,
     Describe,
     Described,
     Farewell,
@@ -84,53 +80,6 @@ class ConnectionFailed(OctreeError):
 
 class DatasetUnavailable(OctreeError):
     """The daemon has no such dataset, or cannot open it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reopened:
-    """A daemon has answered (again): numbers of datasets and slots that were learnt before mean nothing any more."""
-
-    datasets: dict[str, Dataset]
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The daemon is gone: slots must not be touched any more."""
-
-    reason: str
-
-
-#: What a view finds in its inbox.
-Event = Announce | Reopened | Lost
-
-
-class Inbox:
-    """What has come for one view, oldest first.
-
-    Parameters
-    ----------
-    wake
-        Called in the connection's thread whenever there is something new; must not block.
-    """
-
-    __slots__ = ("_events", "_wake", "number")
-
-    def __init__(self, number: int, wake: Callable[[], None]) -> None:
-        self.number = number
-        self._events: deque[Event] = deque()
-        self._wake = wake
-
-    def put(self, event: Event) -> None:
-        """Called by the connection."""
-        self._events.append(event)
-        self._wake()
-
-    def take(self) -> list[Event]:
-        """Everything that has come since the last time."""
-        events = []
-        while self._events:
-            events.append(self._events.popleft())
-        return events
 
 
 class _Pending:
@@ -197,9 +146,8 @@ class Connection:
         self._instance = ""
         self._changed = threading.Condition(self._lock)
         self._share_memory = share_memory
-        self._sizes: dict[tuple[int, int], int] = {}
-        self._asking = Asking(cache_bytes, self._size_of)
-        self._received: ReceivedChunks | None = None
+        self._cache_bytes = cache_bytes
+        self._inline: InlineChunks | None = None
         self._acknowledges = False
         self._counted = self._acknowledged = 0
         self._again_at = math.inf
@@ -348,8 +296,8 @@ class Connection:
                 questions = [p for p in self._questions.values() if not p.done.is_set()]
             for view, entries in wants.items():
                 self._want(view, entries)
-            if wants and self._received is not None:
-                for view, entries in self._asking.short():
+            if wants and self._inline is not None:
+                for view, entries in self._inline.short():
                     if view not in wants:
                         self._want(view, entries)
             for pending in questions:
@@ -372,11 +320,11 @@ class Connection:
     def _want(self, view: int, entries: Sequence[Wanted]) -> None:
         """Say what a view wants, or as much of it as must come over the wire and has room here."""
         told = tuple(entries)
-        if self._received is not None:
-            told, local = self._asking.want(view, entries, self._received.held())
+        if self._inline is not None:
+            told, local = self._inline.want(view, entries)
             inbox = self._inboxes.get(view)
             if local and inbox is not None:
-                inbox.put(Announce(self._received.announcements(local)))
+                inbox.put(Announce(local))
         sequence = self._sequences[view] = self._sequences.get(view, 0) + 1
         if not self._say(Want(view, sequence, told)):
             with self._lock:  # it goes out with the next beat, unless a newer one has come
@@ -423,7 +371,9 @@ class Connection:
                         continue
                 self._session.received(message)
                 if further or isinstance(message, Part):
-                    message = self._take_in(message, further)
+                    if self._inline is None:
+                        raise RemoteProtocolError("bytes of chunks come that nobody asked for")
+                    message = self._inline.take_in(message, further)
             except ProtocolError as error:
                 log.warning("the daemon at %s: %s", self.address, error)
                 continue
@@ -444,44 +394,8 @@ class Connection:
                 self._lose(f"the daemon has ended ({message.reason})" if message.reason else "the daemon has ended")
             if self._counted - self._acknowledged >= limits.ACKNOWLEDGE_BYTES:
                 self._acknowledge()
-        if self._received is not None:
+        if self._inline is not None:
             self._acknowledge()
-
-    def _take_in(self, message: DaemonMessage, further: list[memoryview]) -> DaemonMessage:
-        """Put the bytes that came along into the cache; returns the message as if they had lain there."""
-        received = self._received
-        if received is None:
-            raise RemoteProtocolError("bytes of chunks come that nobody asked for")
-        if isinstance(message, Part):
-            if len(further) != 1:
-                raise RemoteProtocolError(f"{len(further)} frames follow a part; it has one")
-            received.add_part(message.key, message.offset, further[0])
-            return message
-        if not isinstance(message, Announce) or not len(message.ready) == len(message.encodings) == len(further):
-            raise RemoteProtocolError(f"{len(further)} frames follow a message that announces none")
-        good = []
-        for ready, encoding, data in zip(message.ready, message.encodings, further, strict=True):
-            try:
-                received.add(ready, encoding, data)
-            except RemoteProtocolError as error:
-                log.warning("the daemon at %s: %s", self.address, error)
-                continue
-            self._asking.arrived(ready.key)
-            good.append(ready)
-        return Announce(tuple(good), message.missing, message.failed, message.load_times, message.progress)
-
-    def _size_of(self, key: ChunkKey) -> int:
-        """Bytes of a chunk that the edge does not cut."""
-        size = self._sizes.get((key.dataset, key.level))
-        if size is None:
-            with self._lock:
-                known = next((dataset for dataset in self._known.values() if dataset.id == key.dataset), None)
-            if known is None or not 0 <= key.level < len(known.levels):
-                return limits.CHUNK_BYTES
-            itemsize = np.dtype(known.dtype).itemsize
-            size = math.prod(known.levels[key.level].chunk_shape) * itemsize
-            self._sizes[key.dataset, key.level] = size
-        return size
 
     def _welcome(self, message: Welcome) -> None:
         same = message.instance == self._instance
@@ -490,8 +404,6 @@ class Connection:
         self._instance = message.instance
         self._acknowledges = message.version >= (1, 1)
         self.progress = {}
-        self._sizes = {}
-        self._asking.start_over()
         try:
             self._find_arena(message, same)
         except OctreeError as error:
@@ -509,8 +421,8 @@ class Connection:
 
     def _find_arena(self, message: Welcome, same: bool) -> None:
         """Map the daemon's arena, or have chunks come over the wire. `same`: it is the daemon of before."""
-        if self._received is None or not same:
-            self._received = None
+        if self._inline is None or not same:
+            self._inline = None
             try:
                 if message.arena is not None and self._share_memory:
                     self.arena = SharedArena(message.arena.path, message.arena.nbytes, message.arena.token)
@@ -521,9 +433,14 @@ class Connection:
                 log.info("%s: %s; chunks come over the wire", self.address, error)
             if not self._acknowledges:
                 return
-            self._received = ReceivedChunks(self._asking.budget, self._asking.pinned)
-        self.arena = self._received
+            self._inline = InlineChunks(self._cache_bytes, self._dataset_of)
+        self._inline.start_over()
+        self.arena = self._inline.cache
         self._say(Inline(CODECS))
+
+    def _dataset_of(self, number: int) -> Dataset | None:
+        with self._lock:
+            return next((dataset for dataset in self._known.values() if dataset.id == number), None)
 
     def _described(self, message: Described) -> None:
         name = self._redescribing.pop(message.about, None)

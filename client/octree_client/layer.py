@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from octree_client.atlas import TileCache
 from octree_client.camera import Camera, PlaneLevel, image_extent, plane_levels
-from octree_client.connection import Connection, Lost, Reopened
+from octree_client.connection import Connection
 from octree_client.contrast import ContrastEstimate
 from octree_client.cover import FILL_TILE, Piece, PlaneChunk, cell_statuses, cover, spare_tiles, touched_tiles
+from octree_client.inbox import Lost, Reopened
 from octree_client.level_choice import affordable_level, choose_level, whole_level
 from octree_client.paging import Candidate, UploadCost, plan_uploads
 from octree_client.plane_grid import Rect

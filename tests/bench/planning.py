@@ -12,7 +12,8 @@ from tests.bench.flight import SIZE
 from tests.bench.sections import Options
 
 from octree_client.camera import Camera
-from octree_client.connection import Connection, Inbox
+from octree_client.connection import Connection
+from octree_client.inbox import Inbox
 from octree_client.layer import ImageLayer
 from octree_client.plane_grid import visible_cells
 from octree_client.prefetch import Motion

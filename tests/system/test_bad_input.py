@@ -16,7 +16,8 @@ from tests.system.factories import plane
 from tests.system.obedience import Obedience
 
 import octree_client
-from octree_client.connection import Connection, Lost
+from octree_client.connection import Connection
+from octree_client.inbox import Lost
 from octree_client.received import ReceivedChunks
 from octree_loader.demo.pyramid import write_pyramid
 from octree_protocol import PROTOCOL_VERSION, codec, limits
