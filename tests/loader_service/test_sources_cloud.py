@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import boto3
 import numpy as np
 import pytest
 import zarr
-from moto.server import ThreadedMotoServer
 from numpy.typing import NDArray
 from tests.http_server import HttpServer
 
@@ -52,25 +51,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def s3(folder: Path) -> Iterator[str]:
+def s3(s3_server: str, fill_bucket: Callable[..., None], folder: Path) -> str:
     """The address of an S3 server that has the bucket."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
+    fill_bucket("bucket", folder)
     client = boto3.client(
-        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
+        "s3", endpoint_url=s3_server, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"
     )
-    client.create_bucket(Bucket="bucket")
-    for file in folder.rglob("*"):
-        if file.is_file():
-            client.put_object(
-                Bucket="bucket", Key=file.relative_to(folder).as_posix(), Body=file.read_bytes(), ACL="public-read"
-            )
     client.put_object(Bucket="bucket", Key="private.zarr/zarr.json", Body=b"{}")
     client.close()
-    yield url
-    server.stop()
+    return s3_server
 
 
 @pytest.fixture

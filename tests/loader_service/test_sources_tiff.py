@@ -268,7 +268,7 @@ def test_a_tile_is_decoded_once_for_all_that_is_wanted_of_it(tmp_path: Path, mon
     array = source.arrays[0]
     decoded = []
     original = array._decode
-    monkeypatch.setattr(array, "_decode", lambda *a: (decoded.append(a[2]), original(*a))[1])
+    monkeypatch.setattr(array, "_decode", lambda job, data: (decoded.append(job.number), original(job, data))[1])
     pieces = [
         Piece(((y, y + 64), (x, x + 64)), np.empty((64, 64), np.uint16))
         for y in range(0, 256, 64)

@@ -25,6 +25,24 @@ def slices_of(box: Box) -> Slices:
     return tuple(slice(low, high) for low, high in box)
 
 
+#: What is read at once of voxels that lie plainly in a distant file: as much as a request brings in its own latency.
+BAND_BYTES = 1 << 20
+
+
+def band_of(shape: Sequence[int], itemsize: int, most: int = BAND_BYTES) -> Index:
+    """The largest boxes of at most `most` bytes (or one voxel) that lie in one piece in a plain array, in C order."""
+    band = [1] * len(shape)
+    room = max(1, most // itemsize)
+    for axis in reversed(range(len(shape))):
+        band[axis] = min(shape[axis], room)
+        if band[axis] < shape[axis]:
+            break
+        room //= max(1, band[axis])
+        if room < 1:
+            break
+    return tuple(max(1, edge) for edge in band)
+
+
 class Overlap(NamedTuple):
     """Where the same voxels stand in a chunk and in the array of a box."""
 

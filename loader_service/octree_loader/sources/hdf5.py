@@ -10,20 +10,21 @@ https://imagej.net/plugins/bdv/#the-hdf5-image-data-format
 from __future__ import annotations
 
 import math
-import os
 import re
 import weakref
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from octree_loader.sources.assembled import AssembledSource, LevelArray, Placing, assemble
 from octree_loader.sources.base import SourceError
 from octree_loader.sources.hdf5_array import open_dataset
+from octree_loader.sources.image_file import ImageFile, LocalFile, watched
 from octree_loader.sources.joined import JoinedArray
 from octree_loader.sources.placement import Numbers, axis_named
+from octree_loader.sources.remote_file import RemoteStream
 from octree_protocol import limits
 from octree_protocol.geometry import Axis, Channel
 
@@ -41,17 +42,34 @@ _TIME = re.compile(r"t\d{5,}")
 _XML_BYTES = 16 << 20
 
 
-def open_hdf5(path: str, inner: str, options: Placing) -> AssembledSource:
+class _Opened(NamedTuple):
+    """An HDF5 file, where it is, and the stream that it is read from if it lies far away."""
+
+    file: Any
+    where: str
+    image: ImageFile
+    stream: RemoteStream | None
+
+    def dataset(self, place: str, dataset: Any, shape: tuple[int, ...] | None = None) -> LevelArray:
+        return open_dataset(f"{self.where}:/{place}", dataset, shape, self.stream)
+
+
+def open_hdf5(image: ImageFile, inner: str, options: Placing) -> AssembledSource:
     """Open one image of an HDF5 file: that at `inner`, or the only one, or the largest by far. Raises `SourceError`."""
-    file = _open(path)
-    inner = inner.strip("/")
+    opened = _open(image)
+    with watched(opened.stream):
+        return _open_image(opened, inner.strip("/"), options)
+
+
+def _open_image(opened: _Opened, inner: str, options: Placing) -> AssembledSource:
+    file, path = opened.file, opened.where
     if not inner and _group(file, "DataSet/ResolutionLevel 0") is not None:
-        return _open_imaris(path, file, options)
+        return _open_imaris(opened, options)
     setups = _setups(file)
     if setups and (not inner or inner in setups):
         if not inner and len(setups) > 1:
             raise _several(path, setups)
-        return _open_bdv(path, file, inner or setups[0], options)
+        return _open_bdv(opened, inner or setups[0], options)
     if not inner:
         found = _datasets(file)
         if not found:
@@ -64,16 +82,17 @@ def open_hdf5(path: str, inner: str, options: Placing) -> AssembledSource:
     dataset = _node(file, inner)
     if dataset is None or not hasattr(dataset, "shape"):
         raise SourceError(f"{path} has no dataset {inner!r}: it has {', '.join(list(_datasets(file))[:8]) or 'none'}")
-    return assemble(path, [open_dataset(f"{path}:/{inner}", dataset)], Placing(), options)
+    return assemble(path, [opened.dataset(inner, dataset)], Placing(), options)
 
 
-def images_inside(path: str) -> list[tuple[str, str]]:
-    """Names and locations of the images in a file, if it has several."""
-    file = _open(path)
-    if _group(file, "DataSet/ResolutionLevel 0") is not None:
-        return []
-    names = _setups(file) or sorted(_datasets(file))
-    return [(name, f"{path}:/{name}") for name in names] if len(names) > 1 else []
+def images_inside(image: ImageFile) -> list[tuple[str, str]]:
+    """Names of the images in a file, and places inside of it, if it has several."""
+    opened = _open(image)
+    with watched(opened.stream):
+        if _group(opened.file, "DataSet/ResolutionLevel 0") is not None:
+            return []
+        names = _setups(opened.file) or sorted(_datasets(opened.file))
+    return [(name, f":/{name}") for name in names] if len(names) > 1 else []
 
 
 def _several(path: str, names: list[str]) -> SourceError:
@@ -81,16 +100,22 @@ def _several(path: str, names: list[str]) -> SourceError:
     return SourceError(f"{path} has {len(names)} images: give one of them ({listed})")
 
 
-def _open(path: str) -> Any:
+def _open(image: ImageFile) -> _Opened:
     import h5py
 
+    stream = None if isinstance(image, LocalFile) else image.stream()
     try:
-        # Nothing is cached: the arena is the only cache. Nobody is kept from writing.
-        file = h5py.File(path, "r", rdcc_nbytes=0, locking=False)
+        with watched(stream):
+            # Nothing is cached: the arena is the only cache. Nobody is kept from writing.
+            file = h5py.File(image.where if stream is None else stream, "r", rdcc_nbytes=0, locking=False)
+    except SourceError:
+        raise
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise SourceError(f"{path} is no HDF5 file that can be read ({error}): it is damaged, copy it again") from error
+        raise SourceError(
+            f"{image.where} is no HDF5 file that can be read ({error}): it is damaged, copy it again"
+        ) from error
     weakref.finalize(file, file.id.close)
-    return file
+    return _Opened(file, image.where, image, stream)
 
 
 # --- finding --------------------------------------------------------------------------------------------------------
@@ -156,7 +181,8 @@ def _the_largest(found: dict[str, int]) -> str | None:
 # --- Imaris ---------------------------------------------------------------------------------------------------------
 
 
-def _open_imaris(path: str, file: Any, options: Placing) -> AssembledSource:
+def _open_imaris(opened: _Opened, options: Placing) -> AssembledSource:
+    file, path = opened.file, opened.where
     levels_group = _group(file, "DataSet")
     arrays: list[LevelArray] = []
     times = channels = 0
@@ -169,7 +195,7 @@ def _open_imaris(path: str, file: Any, options: Placing) -> AssembledSource:
             channels = _count(file, f"DataSet/{level}/TimePoint 0", "Channel")
             if not times or not channels:
                 raise SourceError(f"{path} is an Imaris file without time points or channels: it is damaged")
-        arrays.append(_imaris_level(path, file, level, times, channels))
+        arrays.append(_imaris_level(opened, level, times, channels))
     scale, translation, unit = _imaris_placing(file, arrays[0].shape)
     axes = tuple(Axis(axis.name, axis.kind, unit if axis.kind == "space" else "") for axis in _TCZYX)
     described = tuple(_imaris_channel(file, number) for number in range(min(channels, limits.CHANNELS)))
@@ -185,8 +211,14 @@ def _count(file: Any, path: str, word: str) -> int:
     return count
 
 
-def _imaris_level(path: str, file: Any, level: str, times: int, channels: int) -> LevelArray:
+def _imaris_level(opened: _Opened, level: str, times: int, channels: int) -> LevelArray:
+    file, path = opened.file, opened.where
+
     def open_part(index: tuple[int, ...]) -> LevelArray | None:
+        with watched(opened.stream):
+            return open_channel(index)
+
+    def open_channel(index: tuple[int, ...]) -> LevelArray | None:
         place = f"DataSet/{level}/TimePoint {index[0]}/Channel {index[1]}"
         channel = _group(file, place)
         data = None if channel is None else _node(channel, "Data")
@@ -196,7 +228,7 @@ def _imaris_level(path: str, file: Any, level: str, times: int, channels: int) -
         said = [_number(channel.attrs.get(f"ImageSize{axis}")) for axis in "ZYX"]
         whole = data.shape
         shape = tuple(int(size) if size else int(edge) for size, edge in zip(said, whole, strict=True))
-        return open_dataset(f"{path}:/{place}/Data", data, shape)
+        return opened.dataset(f"{place}/Data", data, shape)
 
     first = open_part((0, 0))
     if first is None:
@@ -265,16 +297,17 @@ def _setups(file: Any) -> list[str]:
     return sorted(name for name in first if _SETUP.fullmatch(name) and _node(first, f"{name}/0/cells") is not None)
 
 
-def _open_bdv(path: str, file: Any, setup: str, options: Placing) -> AssembledSource:
+def _open_bdv(opened: _Opened, setup: str, options: Placing) -> AssembledSource:
+    file, path = opened.file, opened.where
     times = [name for name in sorted(file) if _TIME.fullmatch(name)]
     count = 0
     while count < limits.LEVELS and _node(file, f"t00000/{setup}/{count}/cells") is not None:
         count += 1
     arrays: list[LevelArray] = [
-        JoinedArray(f"{path}:/{setup}/{level}", (len(times),), _bdv_part(path, file, "t00000", setup, level), opener)
-        for level, opener in ((level, _bdv_opener(path, file, times, setup, level)) for level in range(count))
+        JoinedArray(f"{path}:/{setup}/{level}", (len(times),), _bdv_part(opened, "t00000", setup, level), opener)
+        for level, opener in ((level, _bdv_opener(opened, times, setup, level)) for level in range(count))
     ]
-    scale, unit = _bdv_size(path, setup)
+    scale, unit = _bdv_size(opened.image, setup)
     axes = tuple(axis_named(name, None, unit if name in "zyx" else "") for name in "tzyx")
     resolutions = _node(file, f"{setup}/resolutions")
     scales: tuple[Numbers | None, ...] = (scale,)
@@ -285,34 +318,35 @@ def _open_bdv(path: str, file: Any, setup: str, options: Placing) -> AssembledSo
     return assemble(path, arrays, Placing(axes, scales, (), False), options)
 
 
-def _bdv_part(path: str, file: Any, time: str, setup: str, level: int) -> LevelArray:
+def _bdv_part(opened: _Opened, time: str, setup: str, level: int) -> LevelArray:
     place = f"{time}/{setup}/{level}/cells"
-    dataset = _node(file, place)
+    dataset = _node(opened.file, place)
     if dataset is None or not hasattr(dataset, "shape"):
-        raise SourceError(f"{path} has no {place}: it is damaged")
+        raise SourceError(f"{opened.where} has no {place}: it is damaged")
     # BDV writes unsigned 16-bit voxels as signed ones: Java has no others.
-    array = open_dataset(f"{path}:/{place}", dataset)
+    array = opened.dataset(place, dataset)
     return Unsigned(array) if array.dtype == np.int16 else array
 
 
 def _bdv_opener(
-    path: str, file: Any, times: list[str], setup: str, level: int
+    opened: _Opened, times: list[str], setup: str, level: int
 ) -> Callable[[tuple[int, ...]], LevelArray | None]:
     def open_part(index: tuple[int, ...]) -> LevelArray | None:
-        if _node(file, f"{times[index[0]]}/{setup}/{level}/cells") is None:
-            return None
-        return _bdv_part(path, file, times[index[0]], setup, level)
+        with watched(opened.stream):
+            if _node(opened.file, f"{times[index[0]]}/{setup}/{level}/cells") is None:
+                return None
+            return _bdv_part(opened, times[index[0]], setup, level)
 
     return open_part
 
 
-def _bdv_size(path: str, setup: str) -> tuple[Numbers | None, str]:
+def _bdv_size(image: ImageFile, setup: str) -> tuple[Numbers | None, str]:
     """Size of a voxel from the XML file beside a BDV file, if it is there."""
-    beside = os.path.splitext(path)[0] + ".xml"
     try:
-        if not os.path.isfile(beside) or os.path.getsize(beside) > _XML_BYTES:
+        beside = image.beside(".xml", _XML_BYTES)
+        if beside is None:
             return None, ""
-        root = ET.parse(beside).getroot()
+        root = ET.fromstring(bytes(beside))
         for entry in root.iter("ViewSetup"):
             if int(entry.findtext("id", "-1")) == int(setup[1:]):
                 numbers = [float(part) for part in entry.findtext("voxelSize/size", "").split()]
@@ -320,7 +354,7 @@ def _bdv_size(path: str, setup: str) -> tuple[Numbers | None, str]:
                     from octree_loader.sources.tiff import unit_named
 
                     return (1.0, *reversed(numbers)), unit_named(entry.findtext("voxelSize/unit", ""))
-    except (OSError, ValueError, ET.ParseError):
+    except (OSError, ValueError, ET.ParseError, SourceError):
         pass
     return None, ""
 
@@ -335,6 +369,7 @@ class Unsigned:
         self.storage_chunk = array.storage_chunk
         self.shard = array.shard
         self.random_access = array.random_access
+        self.gathers = bool(getattr(array, "gathers", False))
         self.fill_value = float(int(array.fill_value) & 0xFFFF)
         self._array = array
 

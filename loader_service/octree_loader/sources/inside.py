@@ -11,7 +11,7 @@ import os
 from octree_loader.sources.base import SourceSpec
 from octree_loader.sources.local import images_inside
 from octree_loader.sources.locations import is_remote
-from octree_loader.sources.opening import local_path, own_options
+from octree_loader.sources.opening import CATALOG_OPTIONS, local_path, own_options
 from octree_protocol import limits
 
 #: Options that say where an image lies: those of an image need not fit its labels.
@@ -27,12 +27,10 @@ def specs_inside(spec: SourceSpec) -> list[SourceSpec]:
         If what is there cannot be looked into.
     """
     if is_remote(spec.location):
-        from octree_loader.sources.ome_layouts import images_below
-        from octree_loader.sources.remote_store import open_remote
+        from octree_loader.sources import remote_opening
 
-        nodes = images_below(open_remote(spec.location, own_options(spec.options)[1]))
-        address, mark, query = spec.location.partition("?")
-        found = [(node, f"{address.rstrip('/')}/{node}{mark}{query}") for node in nodes]
+        options = {key: said for key, said in spec.options.items() if key not in CATALOG_OPTIONS}
+        found = remote_opening.images_inside(spec.location, own_options(options)[1])
     else:
         path = local_path(spec.location)
         found = images_inside(path) if os.path.lexists(path) else []

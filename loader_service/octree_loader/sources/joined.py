@@ -46,7 +46,10 @@ class JoinedArray:
         self.random_access = like.random_access
         # A part is opened by itself, whatever its voxels cost.
         self.storage_chunk = self.shape if like.random_access else (*(1,) * len(leading), *like.storage_chunk)
+        self.gathers = bool(getattr(like, "gathers", False))
         self.shard: Index | None = None
+        if self.gathers and like.shard is not None:
+            self.shard = (*(1,) * len(leading), *like.shard)
         self.fill_value = like.fill_value
         self._leads = len(leading)
         self._part = tuple(like.shape)

@@ -1,15 +1,17 @@
 """Which source opens a file or folder of this machine, and which images lie inside of it.
 
 A file may hold several images: what follows it in a path names one of them (``slide.svs/2``, ``file.h5:/t0/image``,
-``plate.zip/A/1/0``). Knows nothing of remote stores, and reads nothing itself.
+``plate.zip/A/1/0``). Knows nothing of remote stores nor of what files hold (`formats`), and reads nothing itself.
 """
 
 from __future__ import annotations
 
 import os
 
+from octree_loader.sources import formats
 from octree_loader.sources.assembled import AssembledSource, Placing
 from octree_loader.sources.base import SourceError
+from octree_loader.sources.image_file import LocalFile
 
 
 def open_local(path: str, options: Placing) -> AssembledSource:
@@ -19,7 +21,7 @@ def open_local(path: str, options: Placing) -> AssembledSource:
         return _open_folder(place, options)
     if not os.path.isfile(place):
         raise SourceError(f"{place} is neither a folder nor a file")
-    return _open_file(place, inner, options)
+    return formats.open_file(LocalFile(place), inner, options)
 
 
 def divide(path: str) -> tuple[str, str]:
@@ -72,68 +74,13 @@ def _is_zarr(folder: str) -> bool:
     return any(os.path.lexists(os.path.join(folder, name)) for name in ("zarr.json", ".zarray", ".zgroup", ".zattrs"))
 
 
-def _open_file(path: str, inner: str, options: Placing) -> AssembledSource:
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix == ".npy" and not inner:
-        from octree_loader.sources.npy_file import open_npy
-
-        return open_npy(path, options)
-    if suffix == ".zip":
-        from octree_loader.sources.ome_zarr import open_zarr
-        from octree_loader.sources.stores import ZippedStore
-        from octree_loader.sources.subtree import Subtree
-
-        store = ZippedStore(path)
-        return open_zarr(Subtree(store, inner) if inner else store, options)
-    from octree_loader.sources import pictures, tiff
-
-    if tiff.is_tiff(path):
-        return tiff.open_tiff(path, inner, options)
-    if _is_hdf5(path):
-        from octree_loader.sources.hdf5 import open_hdf5
-
-        return open_hdf5(path, inner, options)
-    if suffix in pictures.SUFFIXES and not inner:
-        return pictures.open_picture(path, options)
-    from octree_loader.sources.bioio_file import open_with_bioio
-
-    return open_with_bioio(path, inner, options)
-
-
-def _is_hdf5(path: str) -> bool:
-    """By its name, or by its first bytes."""
-    from octree_loader.sources.hdf5 import SUFFIXES
-
-    if path.lower().endswith(SUFFIXES):
-        return True
-    try:
-        with open(path, "rb") as file:
-            return file.read(8) == b"\x89HDF\r\n\x1a\n"
-    except OSError:
-        return False
-
-
 def images_inside(path: str) -> list[tuple[str, str]]:
     """Names (with ``/`` between) and locations of the images that lie at a path, beside the one that it opens as.
 
     Empty for a single image, and for what does not exist. Raises `SourceError` for what is damaged.
     """
     if os.path.isfile(path):
-        suffix = os.path.splitext(path)[1].lower()
-        if suffix == ".zip":
-            from octree_loader.sources.ome_layouts import images_below
-            from octree_loader.sources.stores import ZippedStore
-
-            return [(node, f"{path}/{node}") for node in images_below(ZippedStore(path))]
-        from octree_loader.sources import tiff
-
-        if tiff.is_tiff(path):
-            return tiff.images_inside(path)
-        if _is_hdf5(path):
-            from octree_loader.sources import hdf5
-
-            return hdf5.images_inside(path)
-        return []
+        return [(name, path + inner) for name, inner in formats.images_in_file(LocalFile(path))]
     if not os.path.isdir(path):
         return []
     from octree_loader.sources.stores import FolderStore

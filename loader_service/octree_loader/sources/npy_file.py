@@ -1,7 +1,11 @@
-"""``.npy`` files, mapped into memory: only what is looked at is read. Knows nothing of other formats."""
+"""``.npy`` files, mapped into memory, or read in bands from afar: only what is looked at is read.
+
+Knows nothing of other formats.
+"""
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import weakref
@@ -15,12 +19,23 @@ from numpy.typing import NDArray
 from octree_loader.sources.assembled import AssembledSource, Placing, assemble
 from octree_loader.sources.base import Piece, SourceError
 from octree_loader.sources.boxes import slices_of
+from octree_loader.sources.image_file import ImageFile
+from octree_loader.sources.plain_array import PlainArray
+from octree_loader.sources.remote_file import RemoteFile
 from octree_loader.sources.zarr_metadata import check_shape, plain_dtype
 
+#: The longest header of a file far away; those of images have some hundred bytes.
+HEADER_BYTES = 64 << 10
 
-def open_npy(path: str, options: Placing) -> AssembledSource:
+
+def open_npy(image: ImageFile, options: Placing) -> AssembledSource:
     """Open a ``.npy`` file as an image of one level. Raises `SourceError`."""
-    return assemble(path, [NpyArray(path)], Placing(), options)
+    if not isinstance(image, RemoteFile):
+        return assemble(image.where, [NpyArray(image.where)], Placing(), options)
+    header = io.BytesIO(image.head(HEADER_BYTES))
+    shape, fortran, stored = _header(header, image.where)
+    array = PlainArray(image.where, image, header.tell(), shape, stored, fortran=fortran)
+    return assemble(image.where, [array], Placing(), options)
 
 
 class NpyArray:

@@ -19,6 +19,9 @@ from octree_protocol import limits
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.ASCII)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
+#: Options that say which levels there are: for the daemon's catalogue, not for what opens the data.
+CATALOG_OPTIONS = frozenset({"levels", "make_levels"})
+
 #: Options that mean the same at every location; the others belong to a factory.
 OWN_OPTIONS = frozenset({"axes", "scale", "translation", "rgb", "delay_ms"})
 
@@ -78,16 +81,9 @@ def open_location(location: str, options: OwnOptions, others: Mapping[str, Any])
     if "\0" in location or not location:
         raise SourceError("the location of a dataset is a path, or module:factory")
     if is_remote(location):
-        from octree_loader.sources.remote_store import open_remote
+        from octree_loader.sources.remote_opening import open_remote_location
 
-        store = open_remote(location, others)
-        if store.kind != "zarr":
-            from octree_loader.sources.tensor_formats import open_n5, open_precomputed
-
-            return (open_n5 if store.kind == "n5" else open_precomputed)(store, options.placing)
-        from octree_loader.sources.ome_zarr import open_zarr
-
-        return open_zarr(store, options.placing)
+        return open_remote_location(location, others, options.placing)
     path = local_path(location)
     if _FACTORY.fullmatch(location) and not os.path.lexists(path):
         from octree_loader.sources.array_like import open_factory

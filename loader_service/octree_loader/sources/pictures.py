@@ -7,7 +7,7 @@ that lives here is a small file that is a huge picture. Knows nothing of stacks 
 from __future__ import annotations
 
 import contextlib
-import os
+import io
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from octree_loader.sources.assembled import AssembledSource, Placing, assemble
 from octree_loader.sources.base import Piece, SourceError
 from octree_loader.sources.boxes import slices_of
+from octree_loader.sources.image_file import ImageFile, LocalFile
 from octree_loader.sources.zarr_metadata import check_shape
 from octree_protocol.geometry import Axis
 
@@ -51,16 +52,19 @@ _MODES: dict[str, tuple[str, str, int]] = {
 #: Colours of a PNG (grey with alpha, RGB, RGBA), and the samples that they are shown with.
 _PNG_SAMPLES = {2: 3, 4: 4, 6: 4}
 
+#: The longest file of a picture: pillow refuses those of 90 million voxels and more.
+FILE_BYTES = 1 << 30
+
 #: pillow tells of a picture that is too large by a warning, and who is warned is the same for all threads.
 _warning = threading.Lock()
 
 
-def open_picture(path: str, options: Placing, keep: bool = True) -> AssembledSource:
+def open_picture(image: ImageFile, options: Placing, keep: bool = True) -> AssembledSource:
     """Open a picture as an image of one level; for `keep` see `PictureArray`. Raises `SourceError`."""
-    array = PictureArray(path, keep)
+    array = PictureArray(image, keep)
     rgb = len(array.shape) == 3
     axes = (Axis("y"), Axis("x"), Axis("s", "samples"))[: 2 + rgb]
-    return assemble(path, [array], Placing(axes, rgb=rgb), options)
+    return assemble(image.where, [array], Placing(axes, rgb=rgb), options)
 
 
 class PictureArray:
@@ -69,19 +73,22 @@ class PictureArray:
     `keep` says that it stays in memory once it is decoded; otherwise it is decoded for every read.
     """
 
-    def __init__(self, path: str, keep: bool = True) -> None:
-        self.where = path
-        with _opened(path) as picture:
+    def __init__(self, image: ImageFile, keep: bool = True) -> None:
+        self.where = image.where
+        self._image = image
+        header = image.head(26).ljust(26, b"\0")
+        with _opened(image) as picture:
             mode, dtype, samples = _MODES.get(picture.mode, ("RGB", "uint8", 3))
             if picture.mode == "P" and "transparency" in picture.info:
                 mode, samples = "RGBA", 4
             width, height = picture.size
-            self._deep = picture.format == "PNG" and _png_depth(path) == (16, True)
+            # Bits of a sample of a PNG, and whether it has more than one.
+            self._deep = picture.format == "PNG" and header[24] == 16 and header[25] in _PNG_SAMPLES
         if self._deep:
-            dtype, samples = "uint16", _png_samples(path)
+            dtype, samples = "uint16", _PNG_SAMPLES[header[25]]
         self._mode = mode
         self.shape: tuple[int, ...] = (height, width, samples) if samples else (height, width)
-        check_shape(self.shape, path)
+        check_shape(self.shape, self.where)
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self.storage_chunk: tuple[int, ...] = self.shape
         self.shard: tuple[int, ...] | None = None
@@ -115,52 +122,41 @@ class PictureArray:
         return voxels.astype(self.dtype, copy=False)
 
     def _decode_plain(self) -> NDArray[Any]:
-        with _opened(self.where) as picture:
+        with _opened(self._image, whole=True) as picture:
             picture.load()
             return np.asarray(picture if picture.mode == self._mode else picture.convert(self._mode))
 
     def _decode_deep(self) -> NDArray[Any]:
         import imagecodecs
 
-        with _opened(self.where), open(self.where, "rb") as file:
-            voxels: NDArray[Any] = imagecodecs.png_decode(file.read())
+        with _opened(self._image):
+            voxels: NDArray[Any] = imagecodecs.png_decode(bytes(self._image.read_all(FILE_BYTES)))
         if voxels.ndim == 3 and voxels.shape[2] == 2:  # grey and alpha
             voxels = voxels[:, :, [0, 0, 0, 1]]
         return voxels
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[Any]:
-    """The picture, of which only the header is read so far; refused if it is too large."""
+def _opened(image: ImageFile, whole: bool = False) -> Iterator[Any]:
+    """The picture, of which only the header is read so far; refused if it is too large. `whole`: it will be decoded."""
     from PIL import Image, UnidentifiedImageError
 
-    try:
-        if not os.path.isfile(path):
-            raise SourceError(f"{path} is no file")
-        with _warning, warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(path)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise SourceError(
-            f"{path} is too large for a picture, which is decoded as a whole ({error}): write it as a tiled TIFF or an "
-            f"OME-Zarr"
-        ) from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, OverflowError) as error:
-        raise SourceError(f"{path} is no picture that can be read ({error}): it is damaged, copy it again") from error
-    with picture:
-        yield picture
-
-
-def _png_depth(path: str) -> tuple[int, bool]:
-    """Bits of a sample of a PNG, and whether it has more than one sample."""
-    header = _png_header(path)
-    return header[24], header[25] in _PNG_SAMPLES
-
-
-def _png_samples(path: str) -> int:
-    return _PNG_SAMPLES[_png_header(path)[25]]
-
-
-def _png_header(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(26).ljust(26, b"\0")
+    path = image.where
+    far = whole and not isinstance(image, LocalFile)
+    stream = io.BytesIO(image.read_all(FILE_BYTES)) if far else image.stream()
+    with stream:
+        try:
+            with _warning, warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                picture = Image.open(stream)
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise SourceError(
+                f"{path} is too large for a picture, which is decoded as a whole ({error}): write it as a tiled TIFF "
+                f"or an OME-Zarr"
+            ) from None
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, OverflowError) as error:
+            raise SourceError(
+                f"{path} is no picture that can be read ({error}): it is damaged, copy it again"
+            ) from error
+        with picture:
+            yield picture

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octree_loader.sources.base import SourceError
-from octree_loader.sources.remote_files import RemoteFiles
+from octree_loader.sources.remote_files import DistantFiles
 from octree_loader.sources.shards import ABSENT, INDICES_BYTES, parse_index
 from octree_loader.sources.spans import Request, Span, coalesce
 
@@ -36,7 +36,7 @@ class RemoteChunks:
 
     gathers = False
 
-    def __init__(self, files: RemoteFiles, stem: str, separator: str, nbytes_most: int) -> None:
+    def __init__(self, files: DistantFiles, stem: str, separator: str, nbytes_most: int) -> None:
         self._files = files
         self._stem = stem
         self._separator = separator
@@ -74,7 +74,7 @@ class RemoteShards:
     gathers = True
 
     def __init__(
-        self, files: RemoteFiles, stem: str, separator: str, nbytes_most: int, chunks_per_shard: Index, at_end: bool
+        self, files: DistantFiles, stem: str, separator: str, nbytes_most: int, chunks_per_shard: Index, at_end: bool
     ) -> None:
         self._files = files
         self._stem = stem

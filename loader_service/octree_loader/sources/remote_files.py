@@ -12,10 +12,11 @@ import asyncio
 import re
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from octree_loader.sources.base import SourceError
-from octree_loader.sources.spans import Request
+from octree_loader.sources.spans import Request, Span
 
 #: Requests that one call has under way at most.
 REQUESTS_UNDER_WAY = 32
@@ -35,8 +36,47 @@ _TOLD = {
     "Decode": "the answer cannot be understood",
 }
 
+_WHOLE_ONLY = "the server sends whole files only, not the parts that are asked for"
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+
+class Identity(NamedTuple):
+    """What a file was like when it was opened: another one, and it is not the same file any more."""
+
+    size: int
+    tag: str | None
+    modified: datetime | None
+
+    def same(self, other: Identity) -> bool:
+        """Whether both are of one file. Machines of one service may tag it differently, but date it the same."""
+        if self.size != other.size:
+            return False
+        return None in (self.tag, other.tag) or self.tag == other.tag or self.modified == other.modified
+
+
+class Beginning(NamedTuple):
+    """The first bytes of a file, or `whole` of it from a server that sends no parts."""
+
+    data: memoryview
+    identity: Identity
+    whole: bool
+
+
+class DistantFiles(Protocol):
+    """Files below one folder that are asked for by their paths; see `RemoteFiles`."""
+
+    where: str
+    denied: str
+
+    def read(self, path: str, nbytes_most: int) -> memoryview | None: ...
+    def read_many(self, paths: Sequence[str], nbytes_most: int) -> list[memoryview | None]: ...
+    def read_end(self, path: str, nbytes: int) -> memoryview | None: ...
+    def read_parts(self, path: str, requests: Sequence[Request]) -> list[memoryview] | None: ...
+    def size(self, path: str) -> int | None: ...
+    def folders(self, path: str) -> list[str]: ...
+    def place(self, path: str) -> str: ...
 
 
 class RemoteFiles:
@@ -120,6 +160,61 @@ class RemoteFiles:
             self._failed(path, error)
             return None
 
+    def read_beginning(self, path: str, nbytes: int, whole_most: int) -> Beginning | None:
+        """The first bytes of a file, and what it is; None if there is none.
+
+        A server that sends no parts sends all of it, up to `whole_most` bytes.
+        """
+        import obstore
+
+        try:
+            answer = obstore.get(self.client, path, options={"range": (0, nbytes)})
+            data = memoryview(answer.bytes())
+            return Beginning(data, _identity(answer.meta), len(data) == answer.meta["size"])
+        except Exception as error:
+            status, reason, _ = explain(str(error))
+            if status == 416:
+                raise SourceError(f"{self.place(path)} is empty: copy it again") from None
+            if reason != _WHOLE_ONLY:
+                self._failed(path, error)
+                return None
+        try:
+            answer = obstore.get(self.client, path)
+            if answer.meta["size"] > whole_most:
+                raise SourceError(
+                    f"{self.place(path)} has {answer.meta['size']} bytes, and {_WHOLE_ONLY}: "
+                    f"serve it from one that understands Range"
+                )
+            return Beginning(memoryview(answer.bytes()), _identity(answer.meta), True)
+        except SourceError:
+            raise
+        except Exception as error:
+            self._failed(path, error)
+            return None
+
+    def read_same(self, path: str, identity: Identity, spans: Sequence[Span]) -> list[memoryview]:
+        """Parts of a file that is still what it was, each with one request, at once; whole, or an error."""
+        import obstore
+
+        async def read(span: Span) -> memoryview:
+            answer = await obstore.get_async(self.client, path, options={"range": (span.low, span.high)})
+            if not identity.same(_identity(answer.meta)):
+                raise SourceError(f"{self.place(path)} has changed since it was opened: open it again")
+            data = memoryview(await answer.bytes_async())
+            if len(data) != span.high - span.low:
+                raise SourceError(f"{self.place(path)} comes in parts that are too short: its server is broken")
+            return data
+
+        try:
+            return _at_once(read, spans)
+        except SourceError:
+            raise
+        except Exception as error:
+            self._failed(path, error)
+            raise SourceError(
+                f"{self.place(path)} has vanished since it was opened, or may not be read any more"
+            ) from None
+
     def size(self, path: str) -> int | None:
         """The length of a file, or None if there is none."""
         import obstore
@@ -139,6 +234,24 @@ class RemoteFiles:
         except Exception:  # plain web servers cannot, and a bucket may forbid it
             return []
         return sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in found)
+
+    def names(self, path: str, most: int) -> list[str]:
+        """Names of the files right below a folder, at most so many; none where the store cannot list."""
+        import obstore
+
+        found: list[str] = []
+        below = f"{path}/" if path else ""
+        seen = 0
+        try:
+            for batch in obstore.list(self.client, path or None, chunk_size=1000):
+                seen += len(batch)
+                names = (str(entry["path"])[len(below) :] for entry in batch)
+                found += [name for name in names if name and "/" not in name]
+                if seen >= most:
+                    break
+        except Exception:  # plain web servers cannot, and a bucket may forbid it
+            return []
+        return found
 
     def place(self, path: str) -> str:
         """A file's place, for an error."""
@@ -166,6 +279,10 @@ class RemoteFiles:
         raise SourceError(f"{self.place(path)} cannot be read: {reason}", transient=transient) from None
 
 
+def _identity(meta: Any) -> Identity:
+    return Identity(int(meta["size"]), meta["e_tag"], meta["last_modified"])
+
+
 def explain(text: str) -> tuple[int | None, str, bool]:
     """What an error of the library comes to: (status, reason, whether it may pass). Nothing secret is in the reason."""
     found = _STATUS.search(text)
@@ -181,7 +298,7 @@ def explain(text: str) -> tuple[int | None, str, bool]:
     if "Received redirect without LOCATION" in text:
         return 301, "the server redirects to nowhere: is the region right?", False
     if "Range request not supported" in text or "non-partial response" in text:
-        return 200, "the server sends whole files only; shards need one that understands Range", False
+        return 200, _WHOLE_ONLY, False
     kind = _KIND.search(text)
     if kind is not None:
         system = _SYSTEM.search(text)
@@ -198,23 +315,29 @@ def _at_once(read: Callable[[_Item], Awaitable[_Result]], items: Sequence[_Item]
     answer a loop that is gone.
     """
 
-    async def run() -> list[_Result]:
-        results: dict[int, _Result] = {}
-        errors: list[Exception] = []
-        todo: Iterator[tuple[int, _Item]] = iter(enumerate(items))
+    results: dict[int, _Result] = {}
+    errors: list[Exception] = []
+    todo: Iterator[tuple[int, _Item]] = iter(enumerate(items))
 
-        async def work() -> None:
-            for number, item in todo:
-                try:
-                    results[number] = await read(item)
-                except Exception as error:
-                    errors.append(error)
-                if errors:
-                    return
+    async def work() -> None:
+        for number, item in todo:
+            try:
+                results[number] = await read(item)
+            except Exception as error:
+                errors.append(error)
+            if errors:
+                return
 
+    async def run() -> None:
         await asyncio.gather(*(work() for _ in range(min(REQUESTS_UNDER_WAY, len(items)))))
-        if errors:
-            raise errors[0]
-        return [results[number] for number in range(len(items))]
 
-    return asyncio.run(run())
+    asyncio.run(run())
+    if errors:
+        # Kept here, or by a task of asyncio's, it and all frames that it passes would be left to the garbage collector.
+        first = errors[0]
+        errors.clear()
+        try:
+            raise first
+        finally:
+            del first
+    return [results[number] for number in range(len(items))]

@@ -16,7 +16,7 @@ from octree_loader.sources.chunk_files import Fetch, Index
 from octree_loader.sources.cloud import Access, access_options, authorization, open_client
 from octree_loader.sources.locations import RemoteLocation, parse_remote
 from octree_loader.sources.remote_chunks import RemoteChunks, RemoteShards
-from octree_loader.sources.remote_files import RemoteFiles
+from octree_loader.sources.remote_files import DistantFiles, RemoteFiles
 from octree_loader.sources.stores import DOCUMENT_BYTES, name_in, parse_document
 
 #: What may lie at the root of a dataset, asked for at once: Zarr v3 and v2, N5, Neuroglancer precomputed.
@@ -48,13 +48,11 @@ def open_remote(location: str, options: Mapping[str, Any]) -> RemoteStore:
     return RemoteStore(parsed, access, RemoteFiles(client, parsed.shown))
 
 
-class RemoteStore:
-    """See `stores.Store`; of `files` below `location`."""
+class DistantStore:
+    """See `stores.Store`; what is the same wherever `files` are."""
 
-    def __init__(self, location: RemoteLocation, access: Access, files: RemoteFiles) -> None:
+    def __init__(self, files: DistantFiles) -> None:
         self.where = files.where
-        self.location = location
-        self.access = access
         self.files = files
         self._documents: dict[str, Any | None] = {}
         self._consolidated: dict[str, Any] = {}
@@ -94,12 +92,12 @@ class RemoteStore:
         self._read([path for path in paths if path not in self._documents and path not in self._consolidated])
 
     def children(self, node: str) -> list[str]:
-        """See `Store.children`; a web server does not tell."""
+        """See `Store.children`."""
         if self._consolidated:
             below = f"{node}/" if node else ""
             inside = (path[len(below) :] for path in self._consolidated if path.startswith(below))
             return sorted({rest.split("/", 1)[0] for rest in inside if "/" in rest})
-        return self.files.folders(node) if self.location.scheme in ("s3", "gs") else []
+        return self.files.folders(node)
 
     def chunks(self, node: str, prefix: str, separator: str, nbytes_most: int) -> Fetch:
         """See `Store.chunks`."""
@@ -120,43 +118,6 @@ class RemoteStore:
     def folder(self, node: str) -> str | None:  # noqa: ARG002
         """See `Store.folder`: there is none."""
         return None
-
-    def for_zarr(self, node: str) -> tuple[Any, str]:
-        """See `Store.for_zarr`."""
-        from zarr.storage import ObjectStore
-
-        return ObjectStore(self.files.client, read_only=True), node
-
-    def kvstore(self, node: str) -> dict[str, Any] | None:
-        """How tensorstore opens the folder of a node; None where its own ways to credentials cannot be told.
-
-        tensorstore takes neither keys nor a token: it looks for them itself where we do.
-        """
-        location, access = self.location, self.access
-        path = name_in("", location.path, node)
-        path = f"{path}/" if path else ""
-        if location.scheme == "s3":
-            found: dict[str, Any] = {"driver": "s3", "bucket": location.host, "path": path}
-            if (endpoint := self._configured("endpoint")) is not None:
-                found["endpoint"] = endpoint.rstrip("/")
-            if (region := self._configured("region")) is not None:
-                found["aws_region"] = region
-            if (self._configured("skip_signature") or "").lower() == "true":
-                found["aws_credentials"] = {"type": "anonymous"}
-            elif access.profile is not None:
-                found["aws_credentials"] = {"type": "profile", "profile": access.profile}
-            return found
-        if location.scheme == "gs":
-            return None if access.endpoint else {"driver": "gcs", "bucket": location.host, "path": path}
-        base, question, query = location.url.partition("?")
-        base = "/".join(part for part in (base.rstrip("/"), node) if part)
-        found = {"driver": "http", "base_url": f"{base}/{question}{query}"}
-        header = authorization(location)
-        return found if header is None else {**found, "headers": [f"authorization: {header}"]}
-
-    def _configured(self, key: str) -> str | None:
-        value = self.files.client.config.get(key)
-        return None if value is None else str(value)
 
     def _stem(self, node: str, prefix: str) -> str:
         return (f"{node}/" if node else "") + prefix
@@ -199,3 +160,56 @@ class RemoteStore:
                 self._consolidated = {f"{node}/zarr.json": entry for node, entry in nodes.items()}
         elif root is None and isinstance(old, Mapping) and isinstance(old.get("metadata"), Mapping):
             self._consolidated = {str(path): entry for path, entry in old["metadata"].items() if "/" in str(path)}
+
+
+class RemoteStore(DistantStore):
+    """See `stores.Store`; of `files`, which lie at `location` in a store that is reached with `access`."""
+
+    def __init__(self, location: RemoteLocation, access: Access, files: RemoteFiles) -> None:
+        self.location = location
+        self.access = access
+        self.client = files.client
+        super().__init__(files)
+
+    def children(self, node: str) -> list[str]:
+        """See `Store.children`; a web server does not tell."""
+        if self._consolidated or self.location.scheme in ("s3", "gs"):
+            return super().children(node)
+        return []
+
+    def for_zarr(self, node: str) -> tuple[Any, str]:
+        """See `Store.for_zarr`."""
+        from zarr.storage import ObjectStore
+
+        return ObjectStore(self.client, read_only=True), node
+
+    def kvstore(self, node: str) -> dict[str, Any] | None:
+        """How tensorstore opens the folder of a node; None where its own ways to credentials cannot be told.
+
+        tensorstore takes neither keys nor a token: it looks for them itself where we do.
+        """
+        location, access = self.location, self.access
+        path = name_in("", location.path, node)
+        path = f"{path}/" if path else ""
+        if location.scheme == "s3":
+            found: dict[str, Any] = {"driver": "s3", "bucket": location.host, "path": path}
+            if (endpoint := self._configured("endpoint")) is not None:
+                found["endpoint"] = endpoint.rstrip("/")
+            if (region := self._configured("region")) is not None:
+                found["aws_region"] = region
+            if (self._configured("skip_signature") or "").lower() == "true":
+                found["aws_credentials"] = {"type": "anonymous"}
+            elif access.profile is not None:
+                found["aws_credentials"] = {"type": "profile", "profile": access.profile}
+            return found
+        if location.scheme == "gs":
+            return None if access.endpoint else {"driver": "gcs", "bucket": location.host, "path": path}
+        base, question, query = location.url.partition("?")
+        base = "/".join(part for part in (base.rstrip("/"), node) if part)
+        found = {"driver": "http", "base_url": f"{base}/{question}{query}"}
+        header = authorization(location)
+        return found if header is None else {**found, "headers": [f"authorization: {header}"]}
+
+    def _configured(self, key: str) -> str | None:
+        value = self.client.config.get(key)
+        return None if value is None else str(value)

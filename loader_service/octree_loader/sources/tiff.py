@@ -16,8 +16,11 @@ import numpy as np
 
 from octree_loader.sources.assembled import AssembledSource, LevelArray, Placing, assemble
 from octree_loader.sources.base import SourceError
+from octree_loader.sources.image_file import ImageFile, watched
 from octree_loader.sources.placement import axis_named
-from octree_loader.sources.tiff_pages import Axes, Files, TiffArray
+from octree_loader.sources.remote_file import RemoteStream
+from octree_loader.sources.tiff_files import Files, LocalFiles, RemoteFiles
+from octree_loader.sources.tiff_pages import Axes, TiffArray
 from octree_protocol import limits
 from octree_protocol.geometry import Channel
 
@@ -36,9 +39,15 @@ _XML_CHARACTERS = 64 << 20
 PRINT_MICROMETERS = 25.4
 
 
-def open_tiff(path: str, inner: str, options: Placing) -> AssembledSource:
+def open_tiff(image: ImageFile, inner: str, options: Placing) -> AssembledSource:
     """Open one image of a TIFF file: the first, or that whose number `inner` is. Raises `SourceError`."""
-    file = _open(path)
+    stream = image.stream()
+    with watched(stream):
+        return _open_image(image.where, stream, inner, options)
+
+
+def _open_image(path: str, stream: Any, inner: str, options: Placing) -> AssembledSource:
+    file = _open(path, stream)
     images = _images(file, path)
     if not inner:
         number = 0
@@ -48,7 +57,8 @@ def open_tiff(path: str, inner: str, options: Placing) -> AssembledSource:
         raise SourceError(
             f"{path} has no image {inner!r}: it has {len(images)}, named by their numbers, as in {path}/0"
         )
-    files, lock = Files(path), threading.Lock()
+    files: Files = RemoteFiles(stream) if isinstance(stream, RemoteStream) else LocalFiles(path)
+    lock = threading.Lock()
     levels = images[number][: limits.LEVELS]
     arrays: list[LevelArray] = []
     labels: list[str] = []
@@ -71,29 +81,31 @@ def open_tiff(path: str, inner: str, options: Placing) -> AssembledSource:
     return assemble(path, arrays, Placing(named, (scale,), (), None, None, channels), options)
 
 
-def images_inside(path: str) -> list[tuple[str, str]]:
-    """Names and locations of the images in a file, if it has several."""
-    images = _images(_open(path), path)
+def images_inside(image: ImageFile) -> list[tuple[str, str]]:
+    """Names of the images in a file, and places inside of it, if it has several."""
+    stream = image.stream()
+    with watched(stream):
+        images = _images(_open(image.where, stream), image.where)
     if len(images) < 2:
         return []
     names = [str(levels[0].name or "").strip().replace("/", "_") for levels in images]
     unique = len(set(names)) == len(names) and all(name.isprintable() and name for name in names)
-    return [(names[i] if unique else str(i), f"{path}/{i}") for i in range(len(images))]
+    return [(names[i] if unique else str(i), f"/{i}") for i in range(len(images))]
 
 
-def _open(path: str) -> Any:
+def _open(path: str, stream: Any) -> Any:
     import tifffile
 
     try:
-        opened = open(path, "rb")  # noqa: SIM115  # as long as the image
-        try:
-            file = tifffile.TiffFile(opened)
-        except BaseException:
-            opened.close()
-            raise
+        # What lies far away is one file: the others of an image would be looked for on this machine.
+        file = tifffile.TiffFile(stream, _multifile=not isinstance(stream, RemoteStream))
+    except SourceError:
+        stream.close()
+        raise
     except (tifffile.TiffFileError, ValueError, OSError, OverflowError, MemoryError) as error:
+        stream.close()
         raise SourceError(f"{path} is no TIFF that can be read ({error}): it is damaged, copy it again") from error
-    weakref.finalize(file, opened.close)
+    weakref.finalize(file, stream.close)
     return file
 
 
@@ -322,12 +334,6 @@ def unit_named(unit: str) -> str:
     return _UNITS.get(unit.strip(), unit.strip()[:64])
 
 
-def is_tiff(path: str) -> bool:
+def is_tiff(image: ImageFile) -> bool:
     """Whether a file is named like a TIFF, or begins like one."""
-    if path.lower().endswith(SUFFIXES):
-        return True
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-    except OSError:
-        return False
+    return image.name.lower().endswith(SUFFIXES) or image.head(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

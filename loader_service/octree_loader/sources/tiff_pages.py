@@ -1,18 +1,14 @@
 """Pages of a TIFF file as one array: fetch a tile's or strip's bytes, let tifffile decode them, copy what is wanted.
 
 Each storage chunk (a tile or strip) is read and decoded once for all that a call wants of it; pages that are not
-compressed are mapped, so that any box costs no more than its own bytes. Knows nothing of series, levels or metadata
-(`tiff`), and decodes nothing itself.
+compressed are mapped, so that any box costs no more than its own bytes, or read in bands where they are far away. Knows
+nothing of series, levels or metadata (`tiff`), nor of where the bytes lie (`tiff_files`), and decodes nothing itself.
 """
 
 from __future__ import annotations
 
 import io
 import math
-import mmap
-import os
-import threading
-import weakref
 from collections.abc import Sequence
 from itertools import product
 from typing import Any, NamedTuple
@@ -21,12 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octree_loader.sources.base import Box, Piece, SourceError
-from octree_loader.sources.chunk_files import lies_in, read_failed
+from octree_loader.sources.boxes import band_of
 from octree_loader.sources.codecs import encoded_bytes_most
+from octree_loader.sources.tiff_files import Files, Place
 from octree_loader.sources.zarr_metadata import STORAGE_CHUNK_BYTES, check_shape, plain_dtype
-
-#: Files beside the first one (an OME-TIFF may lie in many) that are open at the same time.
-OPEN_FILES = 16
 
 #: Compressions whose data say how large they decode, and that tifffile decodes as they say.
 _PICTURES = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34933, 34934, 50001}
@@ -44,74 +38,42 @@ class Axes(NamedTuple):
     sources: tuple[int, ...]
 
 
-class Files:
-    """Descriptors of the files that an image lies in. Reads with `os.pread`: no thread waits for another's seek."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._open: dict[str, _File] = {path: _File(path)}
-        self._changing = threading.Lock()
-
-    def of(self, path: str) -> _File:
-        """An open file."""
-        with self._changing:
-            found = self._open.get(path)
-            if found is None:
-                if len(self._open) > OPEN_FILES:
-                    self._open.pop(next(p for p in self._open if p != self.path))
-                found = self._open[path] = _File(path)
-            return found
+#: Storage chunks that lie side by side in a file far away are read together, up to so many in a row.
+_ROW = 16
 
 
-class _File:
-    """One open file; closed when nobody reads from it any more."""
+class _Page(NamedTuple):
+    """Where the voxels of one page lie.
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        try:
-            self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise read_failed(path, error) from error
-        weakref.finalize(self, os.close, self.descriptor)
-        self._map: mmap.mmap | None = None
-
-    def read(self, offset: int, length: int, what: str) -> bytes:
-        """So many bytes, all of them."""
-        try:
-            data = os.pread(self.descriptor, length, offset)
-            while len(data) < length and (more := os.pread(self.descriptor, length - len(data), offset + len(data))):
-                data += more
-        except OverflowError:
-            data = b""
-        except OSError as error:
-            raise read_failed(self.path, error) from error
-        if len(data) < length:
-            raise SourceError(
-                f"{what} of {self.path} is truncated: {len(data)} of its {length} bytes are there; copy the file again"
-            )
-        return data
-
-    def mapped(self, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """A part of the file as an array; valid as long as the file is not cut."""
-        end = offset + math.prod(shape) * dtype.itemsize
-        # To read a mapped file beyond its end kills the process, so the end is looked at first.
-        length = os.fstat(self.descriptor).st_size
-        if end > length:
-            raise SourceError(f"{self.path} is truncated: it has {length} of {end} bytes; copy it again")
-        if self._map is None or len(self._map) < end:
-            self._map = mmap.mmap(self.descriptor, length, prot=mmap.PROT_READ)
-        return np.ndarray(shape, dtype, self._map, offset)
-
-
-class _Segments(NamedTuple):
-    """Where the tiles or strips of one page lie; `mapped_at` where the page is one plain array in its file."""
+    `offsets` and `lengths` are those of its tiles or strips, `plain_at` is where the page begins if it is one plain
+    array in its file.
+    """
 
     path: str
     offsets: tuple[int, ...]
     lengths: tuple[int, ...]
-    mapped_at: int | None
+    plain_at: int | None
     tables: bytes | None
     header: bytes | None
+
+
+class _User(NamedTuple):
+    """Who wants some of a page: the number of a piece, where its voxels go, and what they are in the page."""
+
+    piece: int
+    view: NDArray[Any]
+    box: Box
+
+
+class _Job(NamedTuple):
+    """A tile, strip or band that is read, for all who want some of it."""
+
+    page: _Page
+    number: int
+    origin: tuple[int, ...]
+    extent: tuple[int, ...]
+    what: str
+    users: tuple[_User, ...]
 
 
 class TiffArray:
@@ -138,23 +100,32 @@ class TiffArray:
         self._axes = axes
         self._files = files
         self._lock = lock
-        self._known: dict[int, _Segments | None] = {}
+        self._known: dict[int, _Page | None] = {}
         self._shaped: tuple[int, ...] = tuple(int(edge) for edge in keyframe.shaped)
         self._segment = self._segment_shape()
-        self._grid = tuple(-(-size // edge) for size, edge in zip(self._shaped, self._segment, strict=True))
         self._stored_dtype = np.dtype(keyframe.dtype).newbyteorder(keyframe.parent.byteorder)
+        #: What is read at once of a page that is one plain array, where it cannot be mapped.
+        self._band = (1, *band_of(self._shaped[1:], self._stored_dtype.itemsize))
         extents = (*axes.leading, *self._shaped)
-        edges = (*(1,) * len(axes.leading), *self._segment)
+        plain = bool(keyframe.is_final)
+        edges = (*(1,) * len(axes.leading), *(self._band if plain and not files.maps else self._segment))
         self.shape = tuple(extents[source] for source in axes.sources)
         check_shape(self.shape, where)
-        self.random_access = bool(keyframe.is_final)
+        self.random_access = plain and files.maps
         self.storage_chunk = tuple(min(edges[s], extents[s]) for s in axes.sources)
         if self.random_access:
             self.storage_chunk = self.shape
         self.shard: tuple[int, ...] | None = None
+        self.gathers = not files.maps and not plain
+        if self.gathers:  # tiles of a row lie side by side
+            across = len(axes.leading) + 3
+            self.shard = tuple(
+                edge * _ROW if source == across else edge
+                for edge, source in zip(self.storage_chunk, axes.sources, strict=True)
+            )
         self.fill_value = _fill_value(keyframe.nodata, self.dtype)
         self._segment_bytes = math.prod(self._segment) * self.dtype.itemsize
-        if self._segment_bytes > STORAGE_CHUNK_BYTES and not self.random_access:
+        if self._segment_bytes > STORAGE_CHUNK_BYTES and not plain:
             raise SourceError(
                 f"{where} has strips or tiles of {self._segment_bytes / 2**30:.4g} GiB, which no worker can decode: "
                 f"write it again in tiles of 256 to 1024 voxels"
@@ -185,18 +156,20 @@ class TiffArray:
                 within = tuple(i - low for i, (low, _) in zip(lead, box, strict=False))
                 wanted.setdefault(lead, []).append((number, within))
         absent: list[tuple[NDArray[Any], int]] = []
-        for lead, users in wanted.items():
+        jobs: list[_Job] = []
+        for lead, members in wanted.items():
             page = self._page(lead)
-            targets = [(number, views[number][within], boxes[number][leads:]) for number, within in users]
+            users = [_User(number, views[number][within], boxes[number][leads:]) for number, within in members]
             if page is None:
-                absent.extend((view, number) for number, view, _ in targets)
-            elif page.mapped_at is not None:
-                data = self._files.of(page.path).mapped(page.mapped_at, self._shaped, self._stored_dtype)
-                for number, view, box in targets:
-                    np.copyto(view, data[tuple(slice(low, high) for low, high in box)], casting="same_kind")
-                    stored[number] = True
+                absent.extend((user.view, user.piece) for user in users)
+            elif page.plain_at is not None and self._files.maps:
+                data = self._files.mapped(page.path, page.plain_at, self._shaped, self._stored_dtype)
+                for user in users:
+                    np.copyto(user.view, data[tuple(slice(low, high) for low, high in user.box)], casting="same_kind")
+                    stored[user.piece] = True
             else:
-                self._read_segments(page, targets, stored, absent)
+                jobs += self._jobs(page, users)
+        self._carry_out(jobs, stored, absent)
         for view, number in absent:
             if stored[number]:
                 view[...] = self.fill_value
@@ -216,61 +189,87 @@ class TiffArray:
             ranges[source] = sides
         return tuple(ranges)
 
-    def _read_segments(
-        self,
-        page: _Segments,
-        targets: list[tuple[int, NDArray[Any], Box]],
-        stored: list[bool],
-        absent: list[tuple[NDArray[Any], int]],
-    ) -> None:
-        """Decode each tile or strip of a page once, and copy it to all that want some of it."""
-        wanted: dict[tuple[int, ...], list[int]] = {}
-        for position, (_, _, box) in enumerate(targets):
-            ranges = (range(low // e, -(-high // e)) for (low, high), e in zip(box, self._segment, strict=True))
+    def _jobs(self, page: _Page, users: list[_User]) -> list[_Job]:
+        """The tiles, strips or bands of a page that are wanted, each once."""
+        edges = self._segment if page.plain_at is None else self._band
+        grid = tuple(-(-size // edge) for size, edge in zip(self._shaped, edges, strict=True))
+        wanted: dict[tuple[int, ...], list[_User]] = {}
+        for user in users:
+            ranges = (range(low // e, -(-high // e)) for (low, high), e in zip(user.box, edges, strict=True))
             for index in product(*ranges):
-                wanted.setdefault(index, []).append(position)
-        file = self._files.of(page.path)
-        for index, positions in wanted.items():
-            origin = tuple(i * edge for i, edge in zip(index, self._segment, strict=True))
-            data = self._decode(page, file, index)
-            # Strips and tiles at the edge may come cut to the image, or not.
-            extent = self._segment if data is None else (1, *data.shape)
-            for position in positions:
-                number, view, box = targets[position]
-                lows = [max(low, o) for (low, _), o in zip(box, origin, strict=True)]
-                highs = [min(high, o + e) for (_, high), o, e in zip(box, origin, extent, strict=True)]
-                target = view[tuple(slice(a - low, b - low) for a, b, (low, _) in zip(lows, highs, box, strict=True))]
-                if data is None:
-                    absent.append((target, number))
-                    continue
-                cut = tuple(slice(a - o, b - o) for a, b, o in zip(lows, highs, origin, strict=True))
-                target[0] = data[cut[1:]]
-                stored[number] = True
+                wanted.setdefault(index, []).append(user)
+        jobs = []
+        kind = "band" if page.plain_at is not None else "tile" if self._keyframe.is_tiled else "strip"
+        for index, those in wanted.items():
+            number = 0
+            for i, count in zip(index[:4], grid, strict=False):
+                number = number * count + i
+            origin = tuple(i * edge for i, edge in zip(index, edges, strict=True))
+            extent = edges
+            if page.plain_at is not None:
+                extent = tuple(min(e, size - o) for e, size, o in zip(edges, self._shaped, origin, strict=True))
+            jobs.append(_Job(page, number, origin, extent, f"{kind} {number}", tuple(those)))
+        return jobs
 
-    def _decode(self, page: _Segments, file: _File, index: tuple[int, ...]) -> NDArray[Any] | None:
-        """One tile or strip (depth, length, width, samples), or None where it is not stored."""
-        number = 0
-        for i, count in zip(index[:4], self._grid, strict=False):
-            number = number * count + i
-        what = f"{'tile' if self._keyframe.is_tiled else 'strip'} {number}"
+    def _carry_out(self, jobs: list[_Job], stored: list[bool], absent: list[tuple[NDArray[Any], int]]) -> None:
+        """Read and decode, and copy to all that want some of it."""
+        places = [self._place(job) for job in jobs]
+        there = [(job, place) for job, place in zip(jobs, places, strict=True) if place is not None]
+        for job in (job for job, place in zip(jobs, places, strict=True) if place is None):
+            absent.extend((target, user.piece) for user, target, _ in self._targets(job, self._segment))
+        for (job, _), encoded in zip(there, self._files.read([place for _, place in there]), strict=True):
+            if job.page.plain_at is not None:
+                data = np.frombuffer(encoded, self._stored_dtype).reshape(job.extent[1:])
+            else:
+                data = self._decode(job, bytes(encoded))
+            # Strips and tiles at the edge may come cut to the image, or not.
+            for user, target, cut in self._targets(job, (1, *data.shape)):
+                target[0] = data[cut[1:]]
+                stored[user.piece] = True
+
+    def _targets(self, job: _Job, extent: tuple[int, ...]) -> list[tuple[_User, NDArray[Any], tuple[slice, ...]]]:
+        """For each user where in its array, and which part of the job's voxels."""
+        found = []
+        for user in job.users:
+            lows = [max(low, o) for (low, _), o in zip(user.box, job.origin, strict=True)]
+            highs = [min(high, o + e) for (_, high), o, e in zip(user.box, job.origin, extent, strict=True)]
+            inside = zip(lows, highs, user.box, strict=True)
+            target = user.view[tuple(slice(a - low, b - low) for a, b, (low, _) in inside)]
+            cut = tuple(slice(a - o, b - o) for a, b, o in zip(lows, highs, job.origin, strict=True))
+            found.append((user, target, cut))
+        return found
+
+    def _place(self, job: _Job) -> Place | None:
+        """Where the bytes of a tile, strip or band are, or None where it is not stored."""
+        page, number = job.page, job.number
+        if page.plain_at is not None:
+            voxel = 0
+            for o, size in zip(job.origin, self._shaped, strict=True):
+                voxel = voxel * size + o
+            itemsize = self._stored_dtype.itemsize
+            return Place(page.path, page.plain_at + voxel * itemsize, math.prod(job.extent) * itemsize, job.what)
         if number >= len(page.offsets) or number >= len(page.lengths):
             raise SourceError(
-                f"{what} of {self.where} has no place in the file: its tables are too short; it is damaged"
+                f"{job.what} of {self.where} has no place in the file: its tables are too short; it is damaged"
             )
         length = page.lengths[number]
         if not length or not page.offsets[number]:
             return None
         if length > encoded_bytes_most(self._segment_bytes):
-            raise SourceError(f"{what} of {self.where} has {length} bytes, more than it can: the file is damaged")
-        encoded = file.read(page.offsets[number], length, what)
+            raise SourceError(f"{job.what} of {self.where} has {length} bytes, more than it can: the file is damaged")
+        return Place(page.path, page.offsets[number], length, job.what)
+
+    def _decode(self, job: _Job, encoded: bytes) -> NDArray[Any]:
+        """One tile or strip: (depth, length, width, samples)."""
+        page = job.page
         if self._keyframe.compression in _PICTURES and page.header is None:
-            self._check_picture(encoded, what)
+            self._check_picture(encoded, job.what)
         tables = {"jpegtables": page.tables, "jpegheader": page.header} if page.tables or page.header else {}
         try:
-            data, _, _ = self._keyframe.decode(encoded, number, **tables)
+            data, _, _ = self._keyframe.decode(encoded, job.number, **tables)
         except Exception as error:  # each codec has exceptions of its own
             raise SourceError(
-                f"{what} of {self.where} cannot be decoded ({type(error).__name__}: {error}): write the file again"
+                f"{job.what} of {self.where} cannot be decoded ({type(error).__name__}: {error}): write the file again"
             ) from error
         decoded: NDArray[Any] = data
         return decoded
@@ -295,7 +294,7 @@ class TiffArray:
 
     # --- pages -------------------------------------------------------------------------------------------------------
 
-    def _page(self, lead: tuple[int, ...]) -> _Segments | None:
+    def _page(self, lead: tuple[int, ...]) -> _Page | None:
         number = 0
         for i, edge in zip(lead, self._axes.leading, strict=True):
             number = number * edge + i
@@ -303,15 +302,17 @@ class TiffArray:
             if number not in self._known:
                 if len(self._known) >= 4096:
                     self._known.clear()
-                self._known[number] = self._look_up(number)
+                with self._files.watched():
+                    page = self._look_up(number)
+                self._known[number] = page
             return self._known[number]
 
-    def _look_up(self, number: int) -> _Segments | None:
+    def _look_up(self, number: int) -> _Page | None:
         offset = self._pages.dataoffset if self._pages.is_truncated else None
         if offset is not None:
             # One page stands for all, which follow it without pages of their own (large ImageJ files).
             at = offset + number * math.prod(self._shaped) * self._stored_dtype.itemsize
-            return _Segments(self._keyframe.parent.filehandle.path, (), (), at, None, None)
+            return _Page(self._keyframe.parent.filehandle.path, (), (), at, None, None)
         page = self._pages[number]
         if page is None:
             return None
@@ -321,14 +322,14 @@ class TiffArray:
         if not any(lengths):
             return None
         path = page.parent.filehandle.path
-        if not lies_in(path, os.path.dirname(os.path.realpath(self._files.path))):
+        if not self._files.may_read(path):
             raise SourceError(f"{self.where} has a page in {path}: only files beside it are read; move it there")
-        mapped_at = None
-        if self.random_access and page.is_contiguous and _follow_each_other(offsets, lengths):
-            mapped_at = int(offsets[0])
+        plain_at = None
+        if self._keyframe.is_final and page.is_contiguous and _follow_each_other(offsets, lengths):
+            plain_at = int(offsets[0])
         tables = page.jpegtables if self._keyframe.compression in _PICTURES else None
         header = page.jpegheader if self._keyframe.compression in _PICTURES else None
-        return _Segments(path, offsets, lengths, mapped_at, tables, header)
+        return _Page(path, offsets, lengths, plain_at, tables, header)
 
 
 def _follow_each_other(offsets: tuple[int, ...], lengths: tuple[int, ...]) -> bool:
