@@ -85,9 +85,9 @@ class PlaneLevel:
         return (world - self.translation[axis]) / self.scale[axis] + 0.5
 
 
-def plane_levels(dataset: Dataset) -> tuple[PlaneLevel, ...]:
-    """The levels of a dataset on the axes that are displayed."""
-    axes = dataset.displayed()
+def plane_levels(dataset: Dataset, plane: tuple[int, int] | None = None) -> tuple[PlaneLevel, ...]:
+    """The levels of a dataset on two of its axes, down and across; by default those that it is usually shown on."""
+    axes = plane if plane is not None else dataset.displayed()
 
     def pair(values: tuple[float, ...]) -> tuple[float, float]:
         return values[axes[0]], values[axes[1]]
@@ -110,7 +110,12 @@ def image_extent(levels: tuple[PlaneLevel, ...]) -> tuple[float, float, float, f
 
 def fitting_camera(levels: tuple[PlaneLevel, ...], canvas: tuple[int, int], margin: float = 1.04) -> Camera:
     """The camera that shows the whole image with a little room around it."""
-    y0, x0, y1, x1 = image_extent(levels)
+    return camera_on(image_extent(levels), canvas, margin)
+
+
+def camera_on(rect: tuple[float, float, float, float], canvas: tuple[int, int], margin: float = 1.04) -> Camera:
+    """The camera that shows a rectangle of the world, (y0, x0, y1, x1), with a little room around it."""
+    y0, x0, y1, x1 = rect
     width, height = canvas
     size = max((x1 - x0) / max(width, 1), (y1 - y0) / max(height, 1)) * margin
     return Camera(((y0 + y1) / 2, (x0 + x1) / 2), size, canvas)

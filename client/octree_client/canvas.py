@@ -280,6 +280,7 @@ class Canvas(ABC):
             context = self._vispy.context
             context.set_viewport(0, 0, width, height)
             context.set_state(depth_test=False, cull_face=False, blend=True, scissor_test=False)
+            context.set_blend_equation("func_add")
             context.set_blend_func("src_alpha", "one_minus_src_alpha", "one", "one_minus_src_alpha")
             context.clear(color=(*self.background, 1.0), depth=False, stencil=False)
             context.flush_commands()

@@ -397,19 +397,20 @@ def _take_screenshot(opening: Opening, options: argparse.Namespace, view: object
             status = viewer.status()
             waiting = status.provisional + status.empty
             total = waiting + status.final + status.missing + status.failed
-            problem = viewer.session.connection.problem
+            problem = image.session.connection.problem
             raise CommandError(
                 f"{waiting} of {total} cells are still missing after {options.timeout:g} s"
                 f"{f' ({problem})' if problem else ''}; nothing was written; --timeout S waits longer",
                 EXIT_TIMEOUT,
             ) from None
-        picture, status, failures = viewer.render(), viewer.status(), viewer.failures()
+        picture, status = viewer.render(), viewer.status()
+        reasons = [reason for layer in viewer.layers for reason in layer.failures.values()]
     try:
         write_picture(picture, options.screenshot)
     except PictureNotWritten as error:
         raise CommandError(str(error), EXIT_NOT_WRITTEN) from None
     if status.failed:
-        reason = next(iter(failures.values()), "no reason given")
+        reason = reasons[0] if reasons else "no reason given"
         raise CommandError(
             f"{options.screenshot} is written, but {status.failed} of its cells could not be read: {reason}",
             EXIT_UNREADABLE,

@@ -29,6 +29,9 @@ FAVOURITES = (
     "blue",
 )
 
+#: Colours of channels that nobody gave one, in turn: what adds up to white, and then to what can still be told apart.
+CHANNEL_COLOURS = ("#00ff00", "#ff00ff", "#00ffff", "#ff0000", "#0000ff", "#ffff00", "#ff8000", "#8000ff")
+
 
 class UnknownColormap(OctreeError):
     """The catalogue has no colour map of that name."""
@@ -36,9 +39,15 @@ class UnknownColormap(OctreeError):
 
 @lru_cache(maxsize=64)
 def colormap_table(name: str) -> NDArray[np.uint8]:
-    """The table of a colour map, (1024, 4) uint8. Raises `UnknownColormap`."""
+    """The table of a colour map, (1024, 4) uint8; of a colour, ``#rrggbb``, from black to it.
+
+    Raises
+    ------
+    UnknownColormap
+        If it is neither.
+    """
     try:
-        found = cmap.Colormap(name)
+        found = cmap.Colormap(["black", name] if name.startswith("#") else name)
     except (ValueError, TypeError, KeyError):
         raise UnknownColormap(f"there is no colour map named {name!r}; try one of {', '.join(FAVOURITES)}") from None
     table: NDArray[np.uint8] = np.round(np.asarray(found(np.linspace(0, 1, _ENTRIES))) * 255).astype(np.uint8)

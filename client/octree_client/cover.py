@@ -5,7 +5,6 @@ Knows nothing of textures (a tile is a number), nor of what is on its way.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
@@ -24,6 +23,35 @@ FILL_TILE = 0
 
 _FINAL, _PROVISIONAL, _MISSING = CellStatus.FINAL, CellStatus.PROVISIONAL, CellStatus.MISSING
 _FAILED, _EMPTY = CellStatus.FAILED, CellStatus.EMPTY
+
+
+class ViewStatus(NamedTuple):
+    """How the cells in view stand: how many are drawn from their own chunk, from another level, in the fill value,
+    how many could not be read, and of how many there is nothing yet."""
+
+    final: int = 0
+    provisional: int = 0
+    missing: int = 0
+    failed: int = 0
+    empty: int = 0
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing is to come any more."""
+        return self.provisional == 0 and self.empty == 0
+
+    @property
+    def cells(self) -> int:
+        """All of them."""
+        return sum(self)
+
+    def plus(self, other: ViewStatus) -> ViewStatus:
+        """The cells of two views together."""
+        return ViewStatus(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+#: No cells at all.
+NO_CELLS = ViewStatus()
 
 
 class Piece(NamedTuple):
@@ -252,7 +280,7 @@ def spare_tiles(pieces: Iterable[Piece], ideal: int) -> list[int]:
     return sorted(found, key=found.__getitem__)
 
 
-def cell_statuses(levels: tuple[PlaneLevel, ...], ideal: int, pieces: Iterable[Piece]) -> Counter[CellStatus]:
+def cell_statuses(levels: tuple[PlaneLevel, ...], ideal: int, pieces: Iterable[Piece]) -> ViewStatus:
     """How many visible cells are final, provisional, missing, failed and empty.
 
     A cell of several parts counts once, as its worst part: a cell that is partly EMPTY is EMPTY.
@@ -274,7 +302,4 @@ def cell_statuses(levels: tuple[PlaneLevel, ...], ideal: int, pieces: Iterable[P
         else:
             cell = down.index_at(0.5 * (rect[0] + rect[2])), across.index_at(0.5 * (rect[1] + rect[3]))
         (provisional if status is _PROVISIONAL else empty if status is _EMPTY else failed).add(cell)
-    counts: Counter[CellStatus] = Counter()
-    counts[_FINAL], counts[_MISSING], counts[_FAILED] = final, missing, len(failed)
-    counts[_EMPTY], counts[_PROVISIONAL] = len(empty), len(provisional - empty)
-    return +counts
+    return ViewStatus(final, len(provisional - empty), missing, len(failed), len(empty))

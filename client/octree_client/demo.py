@@ -74,7 +74,8 @@ def _tour(config: Path, picture: Path) -> int:
     rows: list[tuple[str, list[FrameRecord]]] = []
     with octree_client.open(config=config) as session:
         for name, colormap in (("fractal", "twilight_shifted"), ("tissue", "magma")):
-            with Viewer(session.dataset(name), (1024, 768), visible=False, colormap=colormap) as viewer:
+            with Viewer(session.dataset(name), (1024, 768), visible=False) as viewer:
+                viewer.layers[0].colormap = colormap
                 viewer.wait_until_final(30.0)
                 if not rows:
                     console.print(f"first picture after {time.monotonic() - began:.1f} s")
@@ -100,8 +101,8 @@ def _tour(config: Path, picture: Path) -> int:
 
 
 def _stations(viewer: Viewer, name: str) -> list[Station]:
-    y0, x0, y1, x1 = viewer.layer.extent
-    voxel = viewer.layer.levels[0].scale[0]
+    y0, x0, y1, x1 = viewer.layers[0].extent
+    voxel = viewer.layers[0].levels[0].scale[0]
     return [
         Station((y0 + y * (y1 - y0), x0 + x * (x1 - x0)), size * voxel, seconds) for y, x, size, seconds in _TOURS[name]
     ]

@@ -38,7 +38,7 @@ class Files(QObject):  # type: ignore[misc]
         viewer = self._window.viewer
         if viewer is None:
             return
-        suggested = str(Path.home() / f"{viewer.image.name}.png")
+        suggested = str(Path.home() / f"{viewer.layers[0].name}.png")
         path, _ = QFileDialog.getSaveFileName(
             self._window, "Save what is on the screen", suggested, "PNG image (*.png)"
         )

@@ -41,7 +41,7 @@ class Gestures(QObject):  # type: ignore[misc]
     def take(self, viewer: Viewer) -> None:
         """Move this viewer from now on."""
         self.viewer = viewer
-        self.navigation = Navigation(viewer.layer.levels, viewer.camera)
+        self.navigation = Navigation(viewer.layers[0].levels, viewer.camera)
         self._canvas.handlers.on_mouse = self.mouse
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ class Gestures(QObject):  # type: ignore[misc]
         if viewer is None or navigation is None:
             return
         self.cursor = None if event.kind == "leave" else event.position
-        if event.kind == "wheel" and "shift" in event.modifiers and viewer.position:
+        if event.kind == "wheel" and "shift" in event.modifiers and viewer.dims.hidden:
             # With shift, some systems turn the wheel sideways.
             self.step_slice(-1 if event.delta[0] + event.delta[1] > 0 else 1)
             return
@@ -157,15 +157,12 @@ class Gestures(QObject):  # type: ignore[misc]
 
     def step_slice(self, step: int) -> None:
         """So many on on the last axis that is not displayed and has more than one place."""
-        viewer = self.viewer
-        if viewer is None or not viewer.position:
+        if self.viewer is None or not self.viewer.dims.hidden:
             return
         # The last axis with more than one place: channels and times of one are not worth a key.
-        sizes = viewer.image.shape[: len(viewer.position)]
-        axis = max((n for n, size in enumerate(sizes) if size > 1), default=0)
-        position = list(viewer.position)
-        position[axis] = min(max(position[axis] + step, 0), sizes[axis] - 1)
-        viewer.position = tuple(position)
+        dims = self.viewer.dims
+        axis = next((axis for axis in reversed(dims.hidden) if dims.count(axis) > 1), dims.hidden[0])
+        dims.step_by(axis, step)
         self.changed()
 
     def _zoom(self, factor: float) -> None:

@@ -48,15 +48,15 @@ class MapPicture(QObject):  # type: ignore[misc]
     def follow(self, viewer: Viewer) -> None:
         """Have the picture show what the viewer shows."""
         self._viewer = viewer
-        if viewer.position != self._wanted:
-            self._wanted = viewer.position
+        if viewer.layers[0].pager.position != self._wanted:
+            self._wanted = viewer.layers[0].pager.position
             self._timer.start()
         self._colour()
 
     def _ask(self) -> None:
         if self._viewer is None:
             return
-        image, position = self._viewer.image, self._viewer.position
+        image, position = self._viewer.layers[0].image, self._viewer.layers[0].pager.position
         axes = image.dataset.displayed()
         number, steps = thumbnail_level([level.shape for level in image.levels], axes, 2 * MAP_LONGEST)
         level = image.levels[number]
@@ -75,11 +75,13 @@ class MapPicture(QObject):  # type: ignore[misc]
         viewer, values = self._viewer, self._values
         if viewer is None or values is None:
             return
-        look = viewer.contrast_limits, viewer.gamma, viewer.colormap
+        look = viewer.layers[0].contrast_limits, viewer.layers[0].gamma, viewer.layers[0].colormap
         if look == self._look:
             return
         self._look = look
-        table = None if viewer.image.rgb else colormap_table(viewer.colormap)
-        colours = np.ascontiguousarray(coloured(values, viewer.contrast_limits, viewer.gamma, table))
+        table = None if viewer.layers[0].image.rgb else colormap_table(viewer.layers[0].colormap)
+        colours = np.ascontiguousarray(
+            coloured(values, viewer.layers[0].contrast_limits, viewer.layers[0].gamma, table)
+        )
         height, width = colours.shape[:2]
         self._mark.tell_picture(QImage(colours.tobytes(), width, height, 4 * width, QImage.Format_RGBA8888).copy())

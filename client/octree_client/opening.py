@@ -33,12 +33,13 @@ class ViewOptions:
         """Have a viewer show it so. What a link says comes first."""
         if self.link is not None:
             show_link(viewer, self.link)
-        if self.colormap is not None:
-            viewer.colormap = self.colormap
-        if self.contrast is not None:
-            viewer.contrast_limits = self.contrast
-        if self.interpolation is not None:
-            viewer.interpolation = self.interpolation
+        for layer in viewer.layers:
+            if self.colormap is not None:
+                layer.colormap = self.colormap
+            if self.contrast is not None:
+                layer.contrast_limits = self.contrast
+            if self.interpolation is not None:
+                layer.interpolation = self.interpolation  # type: ignore[assignment]
         if self.center is not None or self.pixel_size is not None:
             viewer.set_view(self.center, self.pixel_size)
 

@@ -88,12 +88,15 @@ def _rank(candidate: Candidate) -> tuple[int, int, int]:
     return candidate[2], -candidate[3], candidate[4]
 
 
-def plan_uploads(ready: Iterable[Candidate], budget_ms: float, cost: UploadCost, tiles: int) -> list[Candidate]:
+def plan_uploads(
+    ready: Iterable[Candidate], budget_ms: float, cost: UploadCost, tiles: int, least: int = 1
+) -> list[Candidate]:
     """The chunks to upload in this frame, the best first.
 
     By tier, then coarser before finer (a stand-in is among the candidates only while something needs it), then by
     distance from the view's centre. What does not fit into the budget waits for the next frame, and what is less good
-    waits behind it; but one chunk is always uploaded, so that a small budget slows the picture down and never stops it.
+    waits behind it; but one chunk is always uploaded, so that a small budget slows the picture down and never stops it:
+    whoever shares the budget with others sees to it that his turn comes.
 
     Parameters
     ----------
@@ -103,6 +106,8 @@ def plan_uploads(ready: Iterable[Candidate], budget_ms: float, cost: UploadCost,
         Milliseconds of this frame that may go into uploads.
     tiles
         How many tiles may be given away (`atlas.TileCache.available`).
+    least
+        So many are uploaded even beyond the budget.
     """
     if tiles <= 0:
         return []
@@ -112,7 +117,7 @@ def plan_uploads(ready: Iterable[Candidate], budget_ms: float, cost: UploadCost,
     plan: list[Candidate] = []
     for candidate in best[:tiles]:
         spent += each + candidate[1] * mib
-        if plan and spent > budget_ms:
+        if len(plan) >= least and spent > budget_ms:
             break
         plan.append(candidate)
     return plan

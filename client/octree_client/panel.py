@@ -1,6 +1,6 @@
 """The panel beside the picture: what the image is, and how it is shown. A thin widget over a `Viewer`.
 
-Every control calls one property of the viewer; `refresh` brings the controls up to what the viewer says. Knows
+Every control calls one property of the lowest layer; `refresh` brings the controls up to what the viewer says. Knows
 nothing of cameras, sockets or GL.
 """
 
@@ -114,7 +114,7 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self._column.addLayout(row)
 
     def _make_facts(self, viewer: Viewer) -> None:
-        image = viewer.image
+        image = viewer.layers[0].image
         self.title = self._label(image.name, "title")
         self.title.setToolTip(image.name)
         self.title.setSizePolicy(QSizePolicy.Ignored, QSizePolicy.Preferred)
@@ -146,21 +146,21 @@ class SidePanel(QFrame):  # type: ignore[misc]
     def _make_positions(self, viewer: Viewer) -> None:
         """A slider for each axis that is not displayed."""
         self.positions: list[QLabeledSlider] = []
-        hidden = len(viewer.position)
-        if hidden == 0:
+        hidden = viewer.dims.hidden
+        if not hidden:
             return
         self._heading("POSITION")
         grid = self._grid()
-        for axis in range(hidden):
-            size = viewer.image.shape[axis]
+        for row, axis in enumerate(hidden):
+            size = viewer.dims.count(axis)
             slider = QLabeledSlider(Qt.Horizontal)
             slider.setRange(0, size - 1)
             slider.setPageStep(max(1, size // 10))
             slider.setFocusPolicy(Qt.NoFocus)
             slider.setEnabled(size > 1)
             slider.valueChanged.connect(lambda value, axis=axis: self._moved(axis, value))
-            grid.addWidget(self._label(viewer.image.axes[axis], "key"), axis, 0)
-            grid.addWidget(slider, axis, 1)
+            grid.addWidget(self._label(axis, "key"), row, 0)
+            grid.addWidget(slider, row, 1)
             self.positions.append(slider)
 
     def _make_contrast(self, viewer: Viewer) -> None:
@@ -170,7 +170,7 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self.auto.setFocusPolicy(Qt.NoFocus)
         self.auto.setToolTip("Follow what the coarsest level holds (A)")
         self.auto.clicked.connect(self._auto_clicked)
-        self.auto.setVisible(not viewer.image.rgb)  # colours are shown as they are
+        self.auto.setVisible(not viewer.layers[0].image.rgb)  # colours are shown as they are
         self._heading("CONTRAST", self.auto)
         self.contrast = QDoubleRangeSlider(Qt.Horizontal)
         self.contrast.setFocusPolicy(Qt.NoFocus)
@@ -199,7 +199,7 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self._heading("APPEARANCE")
         grid = self._grid()
         self.colormap = QColormapComboBox()
-        self.colormap.addColormaps(dict.fromkeys((*FAVOURITES, viewer.colormap)))
+        self.colormap.addColormaps(dict.fromkeys((*FAVOURITES, viewer.layers[0].colormap)))
         self.colormap.setIconSize(QSize(44, 12))
         self.colormap.currentColormapChanged.connect(self._colormap_chosen)
         self.interpolation = QEnumComboBox(enum_class=Interpolation)
@@ -207,7 +207,7 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self.gamma = self._slider(0.1, 4.0, 2, lambda value: self._set("gamma", value))
         self.opacity = self._slider(0.0, 1.0, 2, lambda value: self._set("opacity", value))
         rows = [("Gamma", self.gamma), ("Opacity", self.opacity), ("Between voxels", self.interpolation)]
-        if viewer.image.rgb:
+        if viewer.layers[0].image.rgb:
             self.colormap.setParent(self)
             self.colormap.hide()
         else:
@@ -274,20 +274,21 @@ class SidePanel(QFrame):  # type: ignore[misc]
 
     def auto_contrast(self) -> None:
         """Follow what the coarsest level holds."""
-        if self._viewer is not None and not self._viewer.image.rgb:
-            self._viewer.contrast_limits = None
+        if self._viewer is not None and self._viewer.layers[0].kind == "image":
+            self._viewer.layers[0].auto_contrast = True
             self.refresh()
 
     def toggle_interpolation(self) -> None:
         """Nearest, linear, nearest ..."""
         if self._viewer is not None:
-            self._viewer.interpolation = "nearest" if self._viewer.interpolation == "linear" else "linear"
+            layer = self._viewer.layers[0]
+            layer.interpolation = "nearest" if layer.interpolation == "linear" else "linear"
             self.refresh()
 
     def toggle_overlay(self) -> None:
         """Tint cells by level and status, or not."""
         if self._viewer is not None:
-            self._viewer.overlay = not self._viewer.overlay
+            self._viewer.layers[0].overlay = not self._viewer.layers[0].overlay
             self.refresh()
 
     def retry(self) -> None:
@@ -304,16 +305,18 @@ class SidePanel(QFrame):  # type: ignore[misc]
             return
         self._refresh_contrast(viewer)
         with _quiet(self.gamma, self.opacity, self.interpolation, self.colormap, self.overlay, self.auto):
-            self.auto.setChecked(viewer.auto_contrast)
-            self.gamma.setValue(viewer.gamma)
-            self.opacity.setValue(viewer.opacity)
-            self.interpolation.setCurrentEnum(Interpolation(viewer.interpolation))
-            self.overlay.setChecked(viewer.overlay)
-            if self._colormap != viewer.colormap:  # comparing names: comparing colour maps compares their colours
-                self._colormap = viewer.colormap
-                self.colormap.setCurrentColormap(viewer.colormap)
-        self.legend.setVisible(viewer.overlay)
-        for slider, value in zip(self.positions, viewer.position, strict=True):
+            self.auto.setChecked(viewer.layers[0].auto_contrast)
+            self.gamma.setValue(viewer.layers[0].gamma)
+            self.opacity.setValue(viewer.layers[0].opacity)
+            self.interpolation.setCurrentEnum(Interpolation(viewer.layers[0].interpolation))
+            self.overlay.setChecked(viewer.layers[0].overlay)
+            # Comparing names: comparing colour maps compares their colours.
+            if self._colormap != viewer.layers[0].colormap:
+                self._colormap = viewer.layers[0].colormap
+                self.colormap.setCurrentColormap(viewer.layers[0].colormap)
+        self.legend.setVisible(viewer.layers[0].overlay)
+        for slider, axis in zip(self.positions, viewer.dims.hidden, strict=True):
+            value = viewer.dims.index(axis)
             if slider.value() != value:
                 with _quiet(slider):
                     slider.setValue(value)
@@ -336,11 +339,11 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self.failures.setToolTip("\n".join(sorted(set(failures.values()))[:20]))
 
     def _refresh_contrast(self, viewer: Viewer) -> None:
-        low, high = viewer.contrast_limits
-        dtype = viewer.image.dataset.dtype
+        low, high = viewer.layers[0].contrast_limits
+        dtype = viewer.layers[0].image.dataset.dtype
         if self.contrast.isSliderDown():
             pass  # a span that changes below the hand would run away from it
-        elif viewer.auto_contrast or not self._span[0] <= low <= high <= self._span[1]:
+        elif viewer.layers[0].auto_contrast or not self._span[0] <= low <= high <= self._span[1]:
             self._span = contrast_span((low, high), dtype)
             self._digits = contrast_digits(self._span, dtype)
         with _quiet(self.contrast):
@@ -356,7 +359,7 @@ class SidePanel(QFrame):  # type: ignore[misc]
 
     def _set(self, name: str, value: Any) -> None:
         if self._viewer is not None:
-            setattr(self._viewer, name, value)
+            setattr(self._viewer.layers[0], name, value)
 
     def _contrast_slid(self, limits: Sequence[float]) -> None:
         low, high = (round(value, self._digits) for value in limits)
@@ -366,7 +369,7 @@ class SidePanel(QFrame):  # type: ignore[misc]
         viewer = self._viewer
         if viewer is None:
             return
-        shown = tuple(f"{value:.{self._digits}f}" for value in viewer.contrast_limits)
+        shown = tuple(f"{value:.{self._digits}f}" for value in viewer.layers[0].contrast_limits)
         typed = (self.low.text(), self.high.text())
         if typed == shown:
             return  # focus went by, nothing was typed
@@ -384,7 +387,7 @@ class SidePanel(QFrame):  # type: ignore[misc]
 
     def _auto_clicked(self, on: bool) -> None:
         if self._viewer is not None:
-            self._viewer.contrast_limits = None if on else self._viewer.contrast_limits
+            self._viewer.layers[0].auto_contrast = on
             self.refresh()
 
     def _colormap_chosen(self, colormap: Any) -> None:
@@ -398,11 +401,9 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self._set("overlay", on)
         self.legend.setVisible(on)
 
-    def _moved(self, axis: int, value: int) -> None:
+    def _moved(self, axis: str, value: int) -> None:
         if self._viewer is not None:
-            position = list(self._viewer.position)
-            position[axis] = value
-            self._set("position", tuple(position))
+            self._viewer.dims.set_index(axis, value)
 
 
 @contextmanager

@@ -61,7 +61,7 @@ class Showing(QObject):  # type: ignore[misc]
             "toggle_scale_bar": remembered.scale_bar,
             "toggle_minimap": remembered.minimap,
             "toggle_axes": remembered.axes,
-            "toggle_overlay": viewer is not None and viewer.overlay,
+            "toggle_overlay": viewer is not None and viewer.layers[0].overlay,
             "toggle_statistics": bool(window.stage.figures.text()),
             "toggle_full_screen": window.isFullScreen(),
             "zoom_rectangle": navigation is not None and (navigation.marking or navigation.marked is not None),

@@ -13,39 +13,36 @@ if TYPE_CHECKING:
 
 def link_of(viewer: Viewer) -> ViewLink:
     """What a viewer shows, as a link's content."""
-    image, camera = viewer.image, viewer.camera
-    source, address = viewer.session.place(image.name)
-    down, across = image.dataset.displayed()
+    shown, camera, dims = viewer.layers[0], viewer.camera, viewer.dims
+    source, address = shown.image.session.place(shown.image.name)
     layer = LayerLink(
         source=source,
         address=address,
-        dataset=image.name,
-        opacity=viewer.opacity,
-        contrast=None if viewer.auto_contrast else viewer.contrast_limits,
-        gamma=viewer.gamma,
-        colormap=viewer.colormap,
-        interpolation=viewer.interpolation,
+        dataset=shown.image.name,
+        opacity=shown.opacity,
+        contrast=None if shown.auto_contrast else shown.contrast_limits,
+        gamma=shown.gamma,
+        colormap=shown.colormap,
+        interpolation=shown.interpolation,
     )
-    point = {image.axes[axis]: float(index) for axis, index in enumerate(viewer.position)}
-    return ViewLink((layer,), camera.center, camera.pixel_size, (image.axes[down], image.axes[across]), point)
+    point = {axis: float(dims.index(axis)) for axis in dims.hidden}
+    return ViewLink((layer,), camera.center, camera.pixel_size, dims.displayed, point)
 
 
 def show_link(viewer: Viewer, link: ViewLink) -> None:
     """Have a viewer show its image as a link says. What the link says of other images, or wrongly, is left out."""
     from octree_client.colormaps import UnknownColormap
 
-    layer = link.layers[0]
-    viewer.opacity, viewer.gamma = layer.opacity, layer.gamma
+    layer, shown = link.layers[0], viewer.layers[0]
+    shown.opacity, shown.gamma = layer.opacity, layer.gamma
     if layer.contrast is not None:
-        viewer.contrast_limits = layer.contrast
+        shown.contrast_limits = layer.contrast
     if layer.colormap:
         with suppress(UnknownColormap):
-            viewer.colormap = layer.colormap
+            shown.colormap = layer.colormap
     if layer.interpolation in ("nearest", "linear"):
-        viewer.interpolation = layer.interpolation
-    position = list(viewer.position)
-    for axis, name in enumerate(viewer.image.axes[: len(position)]):
-        if name in link.point:
-            position[axis] = min(max(round(link.point[name]), 0), viewer.image.shape[axis] - 1)
-    viewer.position = tuple(position)
+        shown.interpolation = layer.interpolation  # type: ignore[assignment]
+    for axis in viewer.dims.hidden:
+        if axis in link.point:
+            viewer.dims.set_index(axis, round(link.point[axis]))
     viewer.set_view(link.center, link.pixel_size)

@@ -1,35 +1,38 @@
 """A viewer: a camera, layers, and a canvas that they are drawn on. With a window or without.
 
-It owns the frame: take in what came, plan, page, tell the daemon, draw. Knows nothing of widgets (`window`).
+It holds the models together: what the layers, the dimensions and the camera are set to decides what is drawn, and when
+a frame is due. Knows nothing of widgets (`window`).
 """
 
 from __future__ import annotations
 
 import gc
-import json
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, TextIO
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from vispy.gloo.context import get_current_canvas
 
-from octree_client.camera import Camera, fitting_camera
-from octree_client.canvas import Canvas, Handlers, open_canvas
-from octree_client.colormaps import colormap_table
+from octree_client.camera import Camera, camera_on
+from octree_client.canvas import Canvas, open_canvas
+from octree_client.cover import ViewStatus
+from octree_client.dims import Dims
 from octree_client.driver import Driver, HeadlessDriver
-from octree_client.layer import ImageLayer, LayerFrame
-from octree_client.pacing import FramePacer
-from octree_client.prefetch import Motion, MotionTracker
-from octree_client.session import Image
-from octree_client.statistics import FrameRecord, FrameStatistics
-from octree_protocol.keys import CellStatus
+from octree_client.frame_loop import FrameLoop
+from octree_client.layer import ImageLayer
+from octree_client.layer_list import LayerList
+from octree_client.looks import Blending, LayerKind
+from octree_client.new_layers import ChannelChoice, LayerPlan, planned_layers
+from octree_client.pager import LayerPager
+from octree_client.placing import axes_of_world, placed, world_units
+from octree_client.session import Image, Session
+from octree_client.session import open as open_session
+from octree_client.statistics import FrameStatistics
 
-#: Milliseconds of a frame that may go into paging.
-_UPLOAD_MS = 4.0
+__all__ = ["BACKGROUND", "ViewStatus", "Viewer"]
 
 #: Bytes of video memory for tiles, by default.
 _VRAM_BYTES = 256 << 20
@@ -45,46 +48,39 @@ _SWITCH_SECONDS = 0.0005
 #: Background of a canvas: a dark neutral grey, so that black data can be told from no data.
 BACKGROUND = (0.106, 0.114, 0.129)
 
-
-@dataclass(frozen=True, slots=True)
-class ViewStatus:
-    """How the cells in view stand."""
-
-    final: int
-    provisional: int
-    missing: int
-    failed: int
-    empty: int
-
-    @property
-    def is_final(self) -> bool:
-        """Nothing is to come any more."""
-        return self.provisional == 0 and self.empty == 0
+#: What is seen while there is nothing to fit: the unit square.
+_NOTHING = (0.0, 0.0, 1.0, 1.0)
 
 
 class Viewer:
-    """Shows an image.
+    """Shows images.
 
     Parameters
     ----------
     image
-        Of a session.
+        Of a session; more can follow with `add`.
     size
         (width, height) of the canvas in pixels.
     visible
         Whether there is a window. Without one, frames are drawn while `render` or `wait_until_final` runs.
     vram_bytes
-        Budget for tiles; if left out, 256 MiB, or 64 MiB where the processor draws.
-    colormap
-        Name of a colour map of the ``cmap`` catalogue.
-    interpolation
-        ``nearest`` or ``linear``.
+        Budget for the tiles of all layers; if left out, 256 MiB, or 64 MiB where the processor draws.
     canvas, driver
         For who embeds the viewer in a window of his own.
+
+    Attributes
+    ----------
+    layers
+        `LayerList`, bottom to top.
+    dims
+        `Dims`: which axes are displayed, and where one is on the others.
+    on_frame
+        Called after every frame.
 
     Examples
     --------
     >>> viewer = octree_client.Viewer(image, size=(1024, 768), visible=False)  # doctest: +SKIP
+    >>> viewer.layers[0].colormap = "viridis"  # doctest: +SKIP
     >>> viewer.set_view(center=(5000, 5000), pixel_size=1.0)  # doctest: +SKIP
     >>> viewer.wait_until_final(timeout=10)  # doctest: +SKIP
     >>> picture = viewer.render()  # doctest: +SKIP
@@ -92,54 +88,202 @@ class Viewer:
 
     def __init__(
         self,
-        image: Image,
+        image: Image | None = None,
         size: tuple[int, int] = (1024, 768),
         visible: bool = True,
         *,
         vram_bytes: int | None = None,
-        colormap: str = "gray",
-        interpolation: str = "linear",
         canvas: Canvas | None = None,
         driver: Driver | None = None,
     ) -> None:
-        self.image = image
-        self.session = image.session
         if canvas is None:
             if visible:
                 from octree_client.application import qt_application
 
                 qt_application()
-            canvas = open_canvas(size, visible, f"{image.name} - octree-view", background=BACKGROUND)
+            title = f"{image.name} - octree-view" if image is not None else "octree-view"
+            canvas = open_canvas(size, visible, title, background=BACKGROUND)
         self.canvas = canvas
         self._driver: Driver = driver if driver is not None else _driver_for(canvas)
-        self._driver.on_due = self._frame_due
-        self._driver.on_wake = self._woken
-        canvas.handlers = Handlers(on_draw=self._draw, on_presented=self._presented, on_resize=self._resized)
+        self.layers = LayerList()
+        self.dims = Dims()
         if vram_bytes is None:
             vram_bytes = _SOFTWARE_BYTES if canvas.is_software else _VRAM_BYTES
-        self.layer = ImageLayer(
-            self.session.connection, image.dataset, vram_bytes, canvas.max_texture_size, self._driver.wake
-        )
-        self.frame_statistics = FrameStatistics()
-        self.on_frame: list[Callable[[], None]] = []
-        self._pacer = FramePacer(self.session.connection.settings.auto_sync_ms)
-        self._motion = MotionTracker()
-        self._frame = 0
-        self._submitted: float | None = None
-        self._last = LayerFrame()
-        self._colormap = colormap
-        self._auto_contrast = True
+        self._vram_bytes = vram_bytes
+        self._units: dict[str, str] = {}
+        self._own_sessions: list[Session] = []
         self._closed = False
-        self.camera: Camera = fitting_camera(self.layer.levels, canvas.size)
-        self.layer.image.interpolation = interpolation  # type: ignore[assignment]
-        self.colormap = colormap
-        log_path = self.session.connection.settings.octree_log_path
-        self._log: TextIO | None = open(log_path, "a", encoding="utf-8", buffering=1) if log_path else None  # noqa: SIM115
+        self._turning = False
+        self._displayed = self.dims.displayed
+        camera = camera_on(_NOTHING, canvas.size)
+        self._loop = FrameLoop(canvas, self._driver, self.layers, camera, self._resized)
+        self.frame_statistics: FrameStatistics = self._loop.statistics
+        self.on_frame: list[Callable[[], None]] = self._loop.listeners
+        self.layers.events.inserted.connect(self._layer_inserted)
+        self.layers.events.removed.connect(self._layer_removed)
+        self.layers.events.moved.connect(self._loop.changed)
+        self.layers.events.changed.connect(self._layer_changed)
+        self.dims.events.point_changed.connect(self._point_changed)
+        self.dims.events.displayed_changed.connect(self._displayed_changed)
         sys.setswitchinterval(_SWITCH_SECONDS)
-        self.layer.aim(self.camera, Motion())
-        self._changed()
+        if image is not None:
+            self.add(image)
+        self._loop.changed()
+
+    # --- layers ------------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        image: Image,
+        *,
+        channel: ChannelChoice = "auto",
+        name: str | None = None,
+        kind: LayerKind | None = None,
+        colormap: str | None = None,
+        contrast_limits: tuple[float, float] | None = None,
+        blending: Blending | None = None,
+    ) -> list[ImageLayer]:
+        """Put an image on top of the others.
+
+        Parameters
+        ----------
+        channel
+            ``split``: a layer for each channel, in the colours and windows that the file has, added up. ``merged``:
+            one layer, with a position on the axis of channels. A number: that channel alone. ``auto`` splits as many
+            channels as one can look at together.
+        name
+            Instead of the image's.
+        kind
+            ``image``, ``rgb`` or ``labels``; by default what the dataset says.
+        colormap, contrast_limits, blending
+            Instead of those that the file has, or that follow from the data.
+
+        Returns
+        -------
+        list of ImageLayer
+            The new layers, from the bottom to the top.
+        """
+        plans = planned_layers(image.dataset, channel, name, kind, colormap, contrast_limits, blending)
+        return self._insert(image, plans, len(self.layers))
+
+    def open(self, location: Any, **options: Any) -> list[ImageLayer]:
+        """Add what lies at a path or URL, or a numpy array: in a daemon of its own, which ends with the viewer.
+
+        Parameters
+        ----------
+        options
+            As `octree_client.open` takes them; and those of `add`.
+        """
+        known = ("channel", "name", "kind", "colormap", "contrast_limits", "blending")
+        look = {key: options.pop(key) for key in known if key in options}
+        session = open_session(location, **options)
+        self._own_sessions.append(session)
+        return self.add(session.dataset(), **look)
+
+    def split_channels(self, layer: ImageLayer | str) -> list[ImageLayer]:
+        """Show every channel of a layer's image as a layer of its own, instead of the layer."""
+        layer = self.layers[self.layers.index(layer)]
+        return self._replace([layer], planned_layers(layer.image.dataset, "split"))
+
+    def merge_channels(self, layers: Sequence[ImageLayer | str]) -> list[ImageLayer]:
+        """Show the image that layers are channels of as one layer, with a position on the axis of channels."""
+        found = [self.layers[self.layers.index(layer)] for layer in layers]
+        if not found or any(layer.image is not found[0].image for layer in found):
+            raise ValueError("only channels of one image can be merged")
+        return self._replace(found, planned_layers(found[0].image.dataset, "merged"))
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The sessions that the layers' images come from, each once."""
+        return tuple({id(layer.image.session): layer.image.session for layer in self.layers}.values())
+
+    @property
+    def vram_bytes(self) -> int:
+        """Budget for the tiles of all layers."""
+        return self._vram_bytes
+
+    def _replace(self, old: Sequence[ImageLayer], plans: Sequence[LayerPlan]) -> list[ImageLayer]:
+        image, place = old[0].image, min(self.layers.index(layer) for layer in old)
+        for layer in old:
+            self.layers.remove(layer)
+        return self._insert(image, plans, place)
+
+    def _insert(self, image: Image, plans: Sequence[LayerPlan], index: int) -> list[ImageLayer]:
+        first = len(self.layers) == 0
+        for axis, unit in world_units([*(layer.dataset for layer in self.layers), image.dataset]).items():
+            self._units[axis] = self._units.get(axis) or unit
+        dataset = placed(image.dataset, self._units)
+        share = self._vram_bytes // (len(self.layers) + len(plans))
+        layers = []
+        for number, plan in enumerate(plans):
+            make_pager = partial(_make_pager, image.session.connection, share, self.canvas.max_texture_size)
+            layer = ImageLayer(
+                image, dataset, plan.name, plan.kind, plan.channel, plan.look, partial(make_pager, self._driver.wake)
+            )
+            layers.append(layer)
+            self.layers.insert(index + number, layer)
+        if first:
+            self._loop.follow(image.session.connection.settings)
+            self.home()
+        return layers
+
+    def _layer_inserted(self, _index: int, _layer: ImageLayer) -> None:
+        self._tell_axes()
+        self.move(self.camera)
+
+    def _layer_removed(self, _index: int, layer: ImageLayer) -> None:
+        layer.close()
+        self._tell_axes()
+        self.move(self.camera)
+
+    def _layer_changed(self, _layer: ImageLayer, name: str, _value: object) -> None:
+        if name in ("visible", "level_lock", "quality", "retry"):
+            self.move(self.camera)
+        else:
+            self._loop.changed()
+
+    def _tell_axes(self) -> None:
+        self.dims.tell_axes(axes_of_world([(layer.dataset, frozenset(layer.fixed)) for layer in self.layers]))
+        self._displayed = self.dims.displayed
+
+    def _point_changed(self, _axis: str, _world: float) -> None:
+        if not self._turning:
+            self.move(self.camera)
+
+    def _displayed_changed(self, down: str, across: str) -> None:
+        """Turn the view about the place in its middle: what was seen there is seen there still."""
+        before, self._displayed = self._displayed, (down, across)
+        place = self.dims.full_point | dict(zip(before, self.camera.center, strict=True))
+        self._turning = True
+        try:
+            for axis in before:
+                if axis not in (down, across) and axis in self.dims.axes:
+                    self.dims.set_point(axis, place[axis])
+        finally:
+            self._turning = False
+        self._loop.stop_motion()
+        self.move(replace(self.camera, center=(place[down], place[across])))
 
     # --- camera ------------------------------------------------------------------------------------------------------
+
+    @property
+    def camera(self) -> Camera:
+        """Where the view is; set it as `move`."""
+        return self._loop.camera
+
+    @camera.setter
+    def camera(self, camera: Camera) -> None:
+        self.move(camera)
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """World (y0, x0, y1, x1) of all visible layers on the displayed axes; of all layers, if none is visible."""
+        shown = [layer.extent for layer in self.layers if layer.pager.active]
+        shown = shown or [layer.extent for layer in self.layers]
+        if not shown:
+            return _NOTHING
+        y0, x0, y1, x1 = zip(*shown, strict=True)
+        return min(y0), min(x0), max(y1), max(x1)
 
     def set_view(self, center: tuple[float, float] | None = None, pixel_size: float | None = None) -> None:
         """Put the camera somewhere.
@@ -147,7 +291,7 @@ class Viewer:
         Parameters
         ----------
         center
-            World (y, x) in the middle of the canvas.
+            World (y, x), or (down, across), in the middle of the canvas.
         pixel_size
             World units a screen pixel.
         """
@@ -160,106 +304,50 @@ class Viewer:
             if not 0.0 < pixel_size < float("inf"):
                 raise ValueError(f"pixel_size must be above 0, not {pixel_size}")
             camera = replace(camera, pixel_size=float(pixel_size))
-        self._motion.stop()
+        self._loop.stop_motion()
         self.move(camera)
 
     def home(self) -> None:
-        """Show the whole image."""
-        self._motion.stop()
-        self.move(fitting_camera(self.layer.levels, self.canvas.size))
+        """Show everything."""
+        self._place_layers()
+        self._loop.stop_motion()
+        self.move(camera_on(self.extent, self.canvas.size))
+
+    def zoom_to(self, rect: tuple[float, float, float, float]) -> None:
+        """Show a rectangle of the world, (y0, x0, y1, x1), as large as the canvas allows."""
+        y0, x0, y1, x1 = (float(value) for value in rect)
+        if not (np.isfinite([y0, x0, y1, x1]).all() and y0 != y1 and x0 != x1):
+            raise ValueError(f"a rectangle has two different edges each way, not {rect}")
+        self._loop.stop_motion()
+        self.move(camera_on((min(y0, y1), min(x0, x1), max(y0, y1), max(x0, x1)), self.canvas.size, 1.0))
 
     def move(self, camera: Camera) -> None:
         """The camera is here from now on; chunks are asked for at once, the frame follows."""
-        now = time.monotonic()
-        self.camera = camera
-        self._motion.moved(camera, now)
-        self.layer.hear()
-        self.layer.aim(camera, self._motion.motion(now))
-        self._pacer.camera_moved(now, self.layer.awaited(), self.layer.load_ms)
-        self._schedule(now)
+        self._place_layers()
+        self._loop.move(camera)
 
-    @property
-    def position(self) -> tuple[int, ...]:
-        """Voxel of level 0 that is shown on each axis that is not displayed."""
-        return self.layer.position
+    def _place_layers(self) -> None:
+        displayed, point = self.dims.displayed, self.dims.point
+        for layer in self.layers:
+            layer.place(displayed, point)
 
-    @position.setter
-    def position(self, position: tuple[int, ...]) -> None:
-        self.layer.position = position
-        self.move(self.camera)
-
-    # --- appearance --------------------------------------------------------------------------------------------------
-
-    @property
-    def contrast_limits(self) -> tuple[float, float]:
-        """Data values of the colour map's ends. Setting them ends the automatic contrast; None brings it back."""
-        return self.layer.image.contrast_limits
-
-    @contrast_limits.setter
-    def contrast_limits(self, limits: tuple[float, float] | None) -> None:
-        self._auto_contrast = limits is None
-        chosen = limits if limits is not None else self.layer.contrast.limits
-        if chosen is not None:
-            self.layer.image.contrast_limits = chosen
-        self._changed()
-
-    @property
-    def auto_contrast(self) -> bool:
-        """Whether the limits follow what the coarsest level holds."""
-        return self._auto_contrast
-
-    @property
-    def gamma(self) -> float:
-        """Exponent between the contrast limits."""
-        return self.layer.image.gamma
-
-    @gamma.setter
-    def gamma(self, gamma: float) -> None:
-        self.layer.image.gamma = gamma
-        self._changed()
-
-    @property
-    def colormap(self) -> str:
-        """Name of the colour map, of the ``cmap`` catalogue."""
-        return self._colormap
-
-    @colormap.setter
-    def colormap(self, name: str) -> None:
-        self.layer.image.colormap = colormap_table(name)
-        self._colormap = name
-        self._changed()
-
-    @property
-    def interpolation(self) -> str:
-        """``nearest`` or ``linear``."""
-        return self.layer.image.interpolation
-
-    @interpolation.setter
-    def interpolation(self, interpolation: str) -> None:
-        self.layer.image.interpolation = interpolation  # type: ignore[assignment]
-        self._changed()
-
-    @property
-    def opacity(self) -> float:
-        """0 .. 1."""
-        return self.layer.image.opacity
-
-    @opacity.setter
-    def opacity(self, opacity: float) -> None:
-        self.layer.image.opacity = opacity
-        self._changed()
-
-    @property
-    def overlay(self) -> bool:
-        """Whether cells are tinted by status and level, with their outlines."""
-        return self.layer.image.overlay
-
-    @overlay.setter
-    def overlay(self, overlay: bool) -> None:
-        self.layer.image.overlay = overlay
-        self._changed()
+    def _resized(self, size: tuple[int, int]) -> None:
+        if size != self.camera.canvas and min(size) > 0:
+            self.move(replace(self.camera, canvas=size))
 
     # --- looking at it -----------------------------------------------------------------------------------------------
+
+    @property
+    def background(self) -> tuple[float, float, float]:
+        """(r, g, b), 0 .. 1, of where there is no image."""
+        return self.canvas.background
+
+    @background.setter
+    def background(self, background: tuple[float, float, float]) -> None:
+        if len(background) != 3 or not all(0.0 <= value <= 1.0 for value in background):
+            raise ValueError(f"a background is (r, g, b), 0 .. 1, not {background}")
+        self.canvas.background = background
+        self._loop.changed()
 
     def render(self) -> NDArray[np.uint8]:
         """What is on the screen now, drawn anew.
@@ -270,20 +358,21 @@ class Viewer:
             (h, w, 4) uint8, top row first.
         """
         picture = self.canvas.render()
-        self._submitted = None  # it never comes to the screen
+        self._loop.rendered()
         return picture
 
     def wait_until_final(self, timeout: float = 10.0) -> None:
-        """Wait until every visible cell is drawn from its own chunk, or is known to be missing or failed.
+        """Wait until every visible cell of every visible layer is drawn from its own chunk, or is known to be missing
+        or failed.
 
         Raises
         ------
         TimeoutError
-            With how many cells are still to come, and what the connection has to say.
+            With how many cells are still to come, and what the connections have to say.
         """
         if not self._driver.wait(self.is_final, timeout):
-            problem = self.session.connection.problem
-            raise TimeoutError(f"not final after {timeout:g} s: {self.status()}" + (f"; {problem}" if problem else ""))
+            problems = {session.connection.problem for session in self.sessions} - {""}
+            raise TimeoutError("; ".join([f"not final after {timeout:g} s: {self.status()}", *sorted(problems)]))
 
     def wait(self, seconds: float) -> None:
         """Let frames be drawn for a while."""
@@ -291,28 +380,15 @@ class Viewer:
 
     def is_final(self) -> bool:
         """Whether the last frame showed the present camera, and nothing is to come."""
-        return self._frame > 0 and self._pacer.next_frame_at(0.0) is None and self.status().is_final
+        return self._loop.is_final()
 
     def status(self) -> ViewStatus:
-        """How the visible cells stood in the last frame."""
-        counts = self._last.statuses
-        return ViewStatus(
-            counts[CellStatus.FINAL],
-            counts[CellStatus.PROVISIONAL],
-            counts[CellStatus.MISSING],
-            counts[CellStatus.FAILED],
-            counts[CellStatus.EMPTY],
-        )
-
-    def failures(self) -> dict[tuple[int, int, int], str]:
-        """Why chunks (level, row, column) could not be read."""
-        return dict(self.layer.failures)
+        """How the visible cells of all visible layers stood in the last frame."""
+        return self._loop.status
 
     def retry(self) -> int:
         """Ask again for what failed; returns how many chunks that is."""
-        count = self.layer.retry()
-        self.move(self.camera)
-        return count
+        return sum(layer.retry() for layer in self.layers)
 
     def statistics(self) -> dict[str, Any]:
         """What the frames since the last reset cost, and what is in VRAM.
@@ -324,28 +400,30 @@ class Viewer:
             ``chunks``, ``bytes``: uploaded; ``tiles``, ``tiles_most``, ``vram_bytes``; ``per_frame``: the records.
         """
         frames = self.frame_statistics.frames
+        pagers = [layer.pager for layer in self.layers]
         return {
             "frames": len(frames),
             **self.frame_statistics.summary(),
             "chunks": sum(frame.uploads for frame in frames),
             "bytes": sum(frame.nbytes for frame in frames),
-            "tiles": len(self.layer.tiles),
-            "tiles_most": self.layer.tiles.capacity,
-            "vram_bytes": self.layer.image.atlas.nbytes,
-            "requests": self.layer.requests,
+            "tiles": sum(len(pager.tiles) for pager in pagers),
+            "tiles_most": sum(pager.tiles.capacity for pager in pagers),
+            "vram_bytes": sum(pager.visual.atlas.nbytes for pager in pagers),
+            "requests": sum(pager.requests for pager in pagers),
             "per_frame": list(frames),
         }
 
     def close(self) -> None:
-        """Forget everything and close the canvas. The session stays."""
+        """Forget everything and close the canvas. Sessions stay, but for those that `open` made."""
         if self._closed:
             return
         self._closed = True
-        self._driver.close()
-        self.layer.close()
+        self._loop.close()
+        for layer in self.layers:
+            layer.close()
         self.canvas.close()
-        if self._log is not None:
-            self._log.close()
+        for session in self._own_sessions:
+            session.close()
         # vispy's canvases are cycles; collected inside another canvas' frame they would take its context away.
         gc.collect()
 
@@ -355,108 +433,11 @@ class Viewer:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    # --- the frame ---------------------------------------------------------------------------------------------------
 
-    def _changed(self) -> None:
-        now = time.monotonic()
-        self._pacer.changed(now)
-        self._schedule(now)
-
-    def _schedule(self, now: float) -> None:
-        if not self._closed:
-            self._driver.schedule(self._pacer.next_frame_at(now))
-
-    def _woken(self) -> None:
-        """Something has come from the daemon."""
-        if self.layer.hear():
-            now = time.monotonic()
-            self._pacer.chunks_announced(now, self.layer.awaited())
-            self._schedule(now)
-
-    def _frame_due(self) -> None:
-        if self.canvas.native is not None and self.canvas.native.isVisible():
-            self.canvas.request_frame()
-        else:
-            self.canvas.draw_now(finish=True)
-            self._presented()
-
-    def _presented(self) -> None:
-        """The frame that was drawn last is on the screen; other parts of a window may get there without one."""
-        if self._submitted is not None:
-            self.frame_statistics.presented((time.perf_counter() - self._submitted) * 1e3)
-            self._submitted = None
-
-    def _resized(self, size: tuple[int, int]) -> None:
-        if size != self.camera.canvas and min(size) > 0:
-            self.move(replace(self.camera, canvas=size))
-
-    def _draw(self) -> None:
-        """Draw a frame; called by the canvas, within its context. The garbage collector stays out of it."""
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            self._draw_frame()
-        finally:
-            if collecting:
-                gc.enable()
-
-    def _draw_frame(self) -> None:
-        began, cpu, now = time.perf_counter(), time.thread_time(), time.monotonic()
-        self._frame += 1
-        layer, context = self.layer, get_current_canvas().context
-        layer.hear()
-
-        def flush() -> None:
-            context.glir.associate(layer.image.atlas.texture.glir)
-            context.flush_commands()
-
-        frame = layer.prepare(self.camera, self._motion.motion(now), self._frame, _UPLOAD_MS, flush)
-        if self._auto_contrast and layer.contrast.limits is not None:
-            layer.image.contrast_limits = layer.contrast.limits
-        submitting = time.perf_counter()
-        layer.submit(self.camera, frame.statuses)
-        context.flush_commands()
-        done, cpu = time.perf_counter(), time.thread_time() - cpu
-        self._last = frame
-        submit_ms = (done - submitting) * 1e3
-        counts = frame.statuses
-        other_ms = (submitting - began) * 1e3 - frame.plan_ms - frame.upload_ms
-        record = FrameRecord(
-            at=now,
-            plan=frame.plan_ms + max(0.0, other_ms),
-            upload=frame.upload_ms,
-            submit=submit_ms,
-            draw=0.0,
-            uploads=frame.uploads,
-            nbytes=frame.uploaded_bytes,
-            cells=sum(counts.values()),
-            final=counts[CellStatus.FINAL] + counts[CellStatus.MISSING],
-            empty=counts[CellStatus.EMPTY],
-            cpu=cpu * 1e3,
-        )
-        self.frame_statistics.add(record)
-        if self._log is not None:
-            self._write_log(record)
-        self._pacer.frame_drawn(now, time.monotonic(), whole=self.status().is_final, more=frame.more)
-        self._schedule(time.monotonic())
-        for listener in self.on_frame:
-            listener()
-        self._submitted = done
-
-    def _write_log(self, record: FrameRecord) -> None:
-        assert self._log is not None
-        status = self.status()
-        line = {
-            "time": round(time.time(), 6),
-            "frame": self._frame,
-            "level": self.layer.ideal,
-            "center": self.camera.center,
-            "pixel_size": self.camera.pixel_size,
-            "cells": {name: getattr(status, name) for name in ViewStatus.__slots__},
-            "uploads": record.uploads,
-            "own_ms": round(record.own, 3),
-        }
-        self._log.write(json.dumps(line) + "\n")
+def _make_pager(
+    connection: Any, vram_bytes: int, max_texture_size: int, wake: Callable[[], None], dataset: Any, *on: Any
+) -> LayerPager:
+    return LayerPager(connection, dataset, vram_bytes, max_texture_size, wake, None, None, *on)
 
 
 def _driver_for(canvas: Canvas) -> Driver:

@@ -30,8 +30,8 @@ class Words:
 
     def tell(self, viewer: Viewer, cursor: tuple[float, float] | None, theme: Theme) -> None:
         """Say it all; texts that stay the same cost nothing."""
-        status, layer = viewer.status(), viewer.layer
-        failures = viewer.failures()
+        status, layer = viewer.status(), viewer.layers[0]
+        failures = layer.failures
         reason = next(iter(failures.values()), "")
         self._bar.tell_loading(
             readout.loading_message(
@@ -41,15 +41,15 @@ class Words:
                 status.failed,
                 status.empty,
                 reason,
-                viewer.image.progress(),
+                layer.image.progress(),
             ),
             theme,
         )
         drawn = [piece.chunk[0] for piece in layer.pieces if piece.tile >= 0]
-        level = readout.level_text(drawn, layer.ideal, len(layer.levels))
+        level = readout.level_text(drawn, layer.level, len(layer.levels))
         self._bar.tell_level(level)
         self._bar.tell_zoom(readout.zoom_text(viewer.camera.pixel_size, finest_scale(layer.levels)))
-        connection = viewer.session.connection
+        connection = layer.image.session.connection
         state, problem = connection.state.value, connection.problem
         self._bar.tell_connection(readout.connection_message(state, problem), theme)
         self._stage.banner.tell(readout.lost_text(state, problem))
@@ -65,12 +65,10 @@ class Words:
         if cursor is None:
             self._bar.tell_cursor("", "")
             return
-        camera, layer = viewer.camera, viewer.layer
+        camera, layer = viewer.camera, viewer.layers[0]
         world = camera.world_at(cursor)
-        down, across = layer.dataset.displayed()
-        axes = viewer.image.axis_details
-        names = axes[down].name, axes[across].name
-        position = readout.position_text(world, camera.pixel_size, names, axes[across].unit)
+        names = viewer.dims.displayed
+        position = readout.position_text(world, camera.pixel_size, names, viewer.dims.units[names[1]])
         value = ""
         if inside(layer.levels, world):
             found = layer.chunk_at(*world)
@@ -80,16 +78,15 @@ class Words:
         self._bar.tell_cursor(position, value)
 
     def _tell_marks(self, viewer: Viewer) -> None:
-        stage, camera, layer = self._stage, viewer.camera, viewer.layer
+        stage, camera, layer = self._stage, viewer.camera, viewer.layers[0]
         ratio = viewer.canvas.pixel_ratio
-        down, across = layer.dataset.displayed()
-        axes = viewer.image.axis_details
+        down, across = viewer.dims.displayed
         if stage.scale_bar.isVisibleTo(stage):
             before = stage.scale_bar.size()
-            stage.scale_bar.tell(scale_bar(camera.pixel_size * ratio, axes[across].unit, BAR_LONGEST))
+            stage.scale_bar.tell(scale_bar(camera.pixel_size * ratio, viewer.dims.units[across], BAR_LONGEST))
             if stage.scale_bar.size() != before:
                 stage.arrange()
-        stage.axes.tell(axes[down].name, axes[across].name)
+        stage.axes.tell(down, across)
         if stage.minimap.isVisibleTo(stage):
             before = stage.minimap.size()
             stage.minimap.tell(layer.extent, camera.view())
@@ -101,10 +98,10 @@ class Words:
         self._figures_at = time.monotonic()
         statistics = viewer.frame_statistics
         frames = [statistics.frames[n] for n in range(-min(_FIGURES_FRAMES, len(statistics.frames)), 0)]
-        tiles = viewer.layer.tiles
+        found = viewer.statistics()
         self._stage.figures.tell_rows(
             readout.statistics_rows(
-                frames, statistics.frame_rate(), (len(tiles), tiles.capacity), viewer.layer.image.atlas.nbytes
+                frames, statistics.frame_rate(), (found["tiles"], found["tiles_most"]), found["vram_bytes"]
             ),
             theme.glass_quiet,
         )

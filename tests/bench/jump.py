@@ -64,7 +64,7 @@ def _jump(viewer: Viewer, seed: int) -> Times:
 
     def look() -> None:
         now = (time.perf_counter() - began) * 1e3
-        pieces, ideal = viewer.layer.pieces, viewer.layer.ideal or 0
+        pieces, ideal = viewer.layers[0].pieces, viewer.layers[0].level or 0
         if not viewer.status().empty:
             marks.setdefault("anything", now)
         if pieces and all(p.tile >= 0 and p.chunk[0] <= ideal + _COVERAGE_ABOVE for p in pieces):

@@ -14,7 +14,7 @@ from tests.bench.sections import Options
 from octree_client.camera import Camera
 from octree_client.connection import Connection
 from octree_client.inbox import Inbox
-from octree_client.layer import ImageLayer
+from octree_client.pager import LayerPager
 from octree_client.plane_grid import visible_cells
 from octree_client.prefetch import Motion
 from octree_protocol.geometry import Axis, Dataset, Level
@@ -54,7 +54,7 @@ def measure(options: Options) -> Measurements:
 
 def _plan(edge: int, seed: int) -> float:
     """Median milliseconds of a frame's planning, half of the view resident, the camera moving."""
-    layer = ImageLayer(cast(Connection, _NoDaemon()), _dataset(edge), 256 << 20, 16384, lambda: None)
+    layer = LayerPager(cast(Connection, _NoDaemon()), _dataset(edge), 256 << 20, 16384, lambda: None)
     levels, voxels = layer.levels, edge * _CHUNK
     chance = random.Random(seed)
     costs = []
@@ -71,7 +71,8 @@ def _plan(edge: int, seed: int) -> float:
                             layer.tiles.assign((), (level, row, col), frame, set())
         camera = Camera((camera.center[0] + 3.0, camera.center[1] + 20.0), 1.0, SIZE)
         began = time.perf_counter()
-        layer.prepare(camera, Motion(180.0, 1200.0, 0.0), frame, 4.0, lambda: None)
+        layer.plan(camera, frame)
+        layer.settle(camera, Motion(180.0, 1200.0, 0.0))
         costs.append((time.perf_counter() - began) * 1e3)
     return percentile(costs, 0.5)
 

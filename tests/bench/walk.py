@@ -73,7 +73,7 @@ def _walk(viewer: Viewer, seconds: float, settle: float) -> tuple[list[Look], in
             fly(viewer, iter([center]), STEP, size)
         if time.monotonic() - began >= settle:
             looks.append(_look(viewer))
-            arena = viewer.session.status().arena
+            arena = viewer.sessions[0].status().arena
             most = max(most, arena.wanted + arena.recent)
         else:
             shared = _shared_bytes(viewer)
@@ -103,12 +103,12 @@ def _own_bytes(process: psutil.Process) -> float:
 
 def _shared_bytes(viewer: Viewer) -> float:
     """Of the daemon's files in /dev/shm: their names have its number."""
-    files = Path("/dev/shm").glob(f"octree-serve-*-{viewer.session.daemon_pid}-*")
+    files = Path("/dev/shm").glob(f"octree-serve-*-{viewer.sessions[0].daemon_pid}-*")
     return float(sum(file.stat().st_size for file in files))
 
 
 def _look(viewer: Viewer) -> Look:
-    pid = viewer.session.daemon_pid
+    pid = viewer.sessions[0].daemon_pid
     assert pid is not None
     daemon = psutil.Process(pid)
     workers = daemon.children(recursive=True)

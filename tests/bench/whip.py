@@ -27,11 +27,11 @@ def measure(options: Options) -> Measurements:
 
 def _whip(found: Measurements, viewer: Viewer, seed: int) -> None:
     chance = random.Random(seed)
-    before = viewer.session.status()
+    before = viewer.sessions[0].status()
     drawn = viewer.frame_statistics.count
     fly(viewer, ((chance.uniform(500, EDGE - 500), chance.uniform(600, EDGE - 600)) for _ in range(_FRAMES)))
     drawn = viewer.frame_statistics.count - drawn
-    after = viewer.session.status()
+    after = viewer.sessions[0].status()
     never = after.requests_forgotten - before.requests_forgotten
     begun = after.requests_forgotten_loading - before.requests_forgotten_loading
     note = f"{drawn} frames; {never:,} forgotten before they began, {begun:,} while they were read"

@@ -72,10 +72,11 @@ def test_a_link_shows_what_somebody_else_saw(session: octree_client.Session, tmp
 
     with (
         octree_client.connect(session.connection.address) as other,
-        octree_client.Viewer(other.dataset(), (300, 200), visible=False, colormap="magma") as viewer,
+        octree_client.Viewer(other.dataset(), (300, 200), visible=False) as viewer,
     ):
+        viewer.layers[0].colormap = "magma"
         viewer.set_view((100, 150), 0.7)
-        viewer.contrast_limits, viewer.gamma = (5000, 30000), 1.5
+        viewer.contrast_limits, viewer.layers[0].gamma = (5000, 30000), 1.5
         viewer.wait_until_final(20)
         expected, text = viewer.render(), write_link(link_of(viewer))
     path = tmp_path / "shot.png"
@@ -107,9 +108,10 @@ def test_a_screenshot_is_what_the_viewer_renders(session: octree_client.Session,
     options = ["--size", "300x200", "--center", "100,150", "--pixel-size", "0.7"]
     options += ["--colormap", "viridis", "--contrast", "5000,30000"]
     assert main(["--connect", address, *options, "--interpolation", "nearest", "--screenshot", str(path)]) == 0
-    with octree_client.Viewer(session.dataset(), (300, 200), visible=False, colormap="viridis") as viewer:
-        viewer.interpolation = "nearest"
-        viewer.contrast_limits = (5000, 30000)
+    with octree_client.Viewer(session.dataset(), (300, 200), visible=False) as viewer:
+        viewer.layers[0].colormap = "viridis"
+        viewer.layers[0].interpolation = "nearest"
+        viewer.layers[0].contrast_limits = (5000, 30000)
         viewer.set_view((100, 150), 0.7)
         viewer.wait_until_final()
         assert (read(path) == viewer.render()[..., :3]).all()
@@ -247,9 +249,9 @@ def test_a_mistake_in_the_configuration(tmp_path: Path, capsys: Any) -> None:
 def test_a_screenshot_that_is_not_complete_in_time(
     session: octree_client.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    from octree_client.layer import ImageLayer
+    from octree_client.pager import LayerPager
 
-    monkeypatch.setattr(ImageLayer, "_announce", lambda *_: False)  # nothing ever comes
+    monkeypatch.setattr(LayerPager, "_announce", lambda *_: False)  # nothing ever comes
     path = tmp_path / "shot.png"
     assert main(["--connect", session.connection.address, "--screenshot", str(path), "--timeout", "0.3"]) == 75
     sentence = said(capsys)
@@ -323,7 +325,7 @@ def test_a_signal_closes_the_window_and_ends_the_daemon(pyramid: Path, number: i
                 self.viewer.on_frame.append(look)
             def look():
                 if self.viewer.is_final() and not told:
-                    told.append(print(self.viewer.session.daemon_pid, flush=True))
+                    told.append(print(self.viewer.sessions[0].daemon_pid, flush=True))
             told = []
             self.opened.connect(opened)
         window.ViewerWindow.__init__ = tell

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from tests.client.pyramids import Levels, plain_levels, pyramids, some_chunks, some_view
 
 from octree_client.camera import PlaneLevel, image_extent
-from octree_client.cover import FILL_TILE, Piece, PlaneChunk, cell_statuses, cover, spare_tiles, touched_tiles
+from octree_client.cover import (
+    FILL_TILE,
+    Piece,
+    PlaneChunk,
+    ViewStatus,
+    cell_statuses,
+    cover,
+    spare_tiles,
+    touched_tiles,
+)
 from octree_client.plane_grid import Rect, count_cells, grids_of, visible_cells
 from octree_protocol.keys import CellStatus
 
@@ -124,7 +133,7 @@ def test_every_visible_cell_is_drawn_exactly_once_by_the_best_there_is(levels: L
                 assert part.chunk == best
                 assert meeting(levels, best[0], part.rect) == [best]
                 assert part.status is stand_in
-    assert cell_statuses(levels, ideal, pieces) == worst
+    assert cell_statuses(levels, ideal, pieces) == ViewStatus(*(worst[status] for status in CellStatus))
     assert touched_tiles(pieces) == {p.tile for p in pieces if p.tile >= 0}
     spare = spare_tiles(pieces, ideal)
     assert sorted(spare) == sorted({p.tile for p in pieces if p.tile >= 0 and p.chunk[0] != ideal})
@@ -172,7 +181,7 @@ def test_factor_three_cuts_a_cell_at_the_coarser_border() -> None:
     ]
     assert pieces[0].rect == (9.5, -0.5, 14.5, 9.5)
     assert pieces[1].rect == (14.5, -0.5, 19.5, 9.5)
-    assert cell_statuses((fine, coarse), 0, pieces) == {CellStatus.EMPTY: 1}
+    assert cell_statuses((fine, coarse), 0, pieces) == ViewStatus(empty=1)
 
 
 def test_a_view_beside_the_image_asks_for_nothing() -> None:

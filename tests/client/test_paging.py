@@ -19,7 +19,7 @@ from octree_client.prefetch import prefetch_cells
 from octree_client.slices import KeyTemplate
 from octree_client.working_set import base_chunks, working_set
 from octree_protocol.geometry import Axis, Dataset, Level
-from octree_protocol.keys import CellStatus, Tier
+from octree_protocol.keys import Tier
 
 TILE_BYTES = 256 * 256 * 2
 CANDIDATES = st.lists(
@@ -123,7 +123,7 @@ def still_camera(levels: Levels, view: Rect, capacity: int, ideal: int, seed: in
         counts = cell_statuses(levels, level, pieces)
         ring = prefetch_cells(levels, level, view, None, most=4)
         wanted = working_set(template, levels, level, view, pieces, resident, base=base, prefetch=ring)
-        if set(counts) <= {CellStatus.FINAL}:
+        if counts.final == counts.cells:
             return frame, level
         ranks = {(w.key.level, w.key.index[0], w.key.index[1]): w for w in wanted}
         slots = {chunk: n for chunk, n in slots.items() if chunk in ranks}

@@ -46,11 +46,11 @@ EFFECTS: dict[str, Callable[[Any], Any]] = {
     "pan_right": lambda w: w.viewer.camera.center[1],
     "pan_up": lambda w: w.viewer.camera.center[0],
     "pan_down": lambda w: w.viewer.camera.center[0],
-    "previous_slice": lambda w: w.viewer.position,
-    "next_slice": lambda w: w.viewer.position,
-    "auto_contrast": lambda w: (w.viewer.auto_contrast, w.panel.auto.isChecked()),
-    "toggle_interpolation": lambda w: (w.viewer.interpolation, w.panel.interpolation.currentText()),
-    "toggle_overlay": lambda w: (w.viewer.overlay, w.panel.overlay.isChecked(), w.panel.legend.isVisible()),
+    "previous_slice": lambda w: w.viewer.layers[0].pager.position,
+    "next_slice": lambda w: w.viewer.layers[0].pager.position,
+    "auto_contrast": lambda w: (w.viewer.layers[0].auto_contrast, w.panel.auto.isChecked()),
+    "toggle_interpolation": lambda w: (w.viewer.layers[0].interpolation, w.panel.interpolation.currentText()),
+    "toggle_overlay": lambda w: (w.viewer.layers[0].overlay, w.panel.overlay.isChecked(), w.panel.legend.isVisible()),
     "toggle_statistics": lambda w: w.stage.figures.isVisible(),
     "toggle_panel": lambda w: w.panel.isVisible(),
     "zoom_rectangle": lambda w: (w.gestures.navigation.marking, w.stage.tools.buttons["zoom_rectangle"].isChecked()),
@@ -235,7 +235,7 @@ def test_every_key_has_its_effect(window: Any, qtbot: Any) -> None:
         for key in binding.keys:
             window.viewer.set_view((300.0, 200.0), 1.25)
             window.gestures.navigation.stop()
-            window.viewer.contrast_limits = (10.0, 20000.0)
+            window.viewer.layers[0].contrast_limits = (10.0, 20000.0)
             window.panel.refresh()
             before = EFFECTS[binding.action](window)
             press(window, qtbot, key)
@@ -261,19 +261,19 @@ def test_arrows_move_an_eighth_of_the_picture(window: Any, qtbot: Any, key: str,
 def test_slices(make_window: Callable[..., Any], session: octree_client.Session, qtbot: Any) -> None:
     window = make_window(session.dataset("stack"))
     assert [slider.maximum() for slider in window.panel.positions] == [2, 3]
-    assert window.viewer.position == (1, 2)
+    assert window.viewer.layers[0].pager.position == (1, 2)
     before = window.viewer.render()
     press(window, qtbot, "PgDown")
-    assert window.viewer.position == (1, 3)
+    assert window.viewer.layers[0].pager.position == (1, 3)
     window.refresh()
     assert window.panel.positions[1].value() == 3
     press(window, qtbot, "PgDown")
-    assert window.viewer.position == (1, 3)
+    assert window.viewer.layers[0].pager.position == (1, 3)
     press(window, qtbot, "PgUp")
     send_wheel(window, (200, 200), 1.0, shift=True)
-    assert window.viewer.position == (1, 1)
+    assert window.viewer.layers[0].pager.position == (1, 1)
     window.panel.positions[0].setValue(2)
-    assert window.viewer.position == (2, 1)
+    assert window.viewer.layers[0].pager.position == (2, 1)
     settle(window, qtbot)
     assert (window.viewer.render() != before).any()
     grab(window, "slices")
@@ -314,8 +314,8 @@ def test_keys_can_be_typed_into_fields(window: Any, qtbot: Any) -> None:
     assert window.panel.low.text() == "1200"
     assert window.viewer.camera == before
     press_enter(window.panel.low, qtbot)
-    assert window.viewer.contrast_limits[0] == 1200.0
-    assert not window.viewer.auto_contrast
+    assert window.viewer.layers[0].contrast_limits[0] == 1200.0
+    assert not window.viewer.layers[0].auto_contrast
 
 
 def press_enter(widget: Any, qtbot: Any) -> None:
@@ -329,7 +329,7 @@ def press_enter(widget: Any, qtbot: Any) -> None:
 
 def test_a_drag_moves_the_picture_by_exactly_so_many_pixels(window: Any, qtbot: Any) -> None:
     window.viewer.set_view((260.1, 310.1), 0.5)  # no pixel's centre on a voxel's edge
-    window.viewer.interpolation = "nearest"
+    window.viewer.layers[0].interpolation = "nearest"
     settle(window, qtbot)
     before = window.viewer.render()
     send_mouse(window, "press", (300, 200), held=True)
@@ -414,7 +414,7 @@ def test_the_map_leads_the_view(window: Any, qtbot: Any) -> None:
     assert moved[0] - y == pytest.approx(30 / small.map.size[1] * 512, abs=4.0)
     assert moved[1] - x == pytest.approx(-40 / small.map.size[0] * 640, abs=4.0)
     before = small.picture
-    window.viewer.colormap = "magma"
+    window.viewer.layers[0].colormap = "magma"
     qtbot.waitUntil(lambda: small.picture is not before, timeout=5000)
 
 
@@ -430,7 +430,7 @@ def test_a_link_and_a_picture_go_to_the_clipboard(window: Any, qtbot: Any) -> No
     from qtpy.QtWidgets import QApplication
 
     window.viewer.set_view((100.0, 120.0), 0.25)
-    window.viewer.contrast_limits = (10.0, 30000.0)
+    window.viewer.layers[0].contrast_limits = (10.0, 30000.0)
     press(window, qtbot, "Ctrl+C")
     view = read_link(QApplication.clipboard().text())
     assert view.center == (100.0, 120.0)
@@ -495,7 +495,7 @@ def test_the_status_line_tells_what_is_under_the_cursor(
     assert bar.connection.text().endswith("connected")
     window.viewer.home()
     settle(window, qtbot)
-    assert bar.level.text() == f"level {window.viewer.layer.ideal} of {len(image.levels)}"
+    assert bar.level.text() == f"level {window.viewer.layers[0].level} of {len(image.levels)}"
     send_mouse(window, "move", (1, 1))  # beside the image
     window.refresh()
     assert bar.value.text() == ""
@@ -551,34 +551,34 @@ def test_every_control_has_its_effect(window: Any, qtbot: Any) -> None:
 
     assert panel.auto.isChecked()
     panel.contrast.setValue((12000, 30000))
-    assert viewer.contrast_limits == (12000, 30000)
-    assert not viewer.auto_contrast
+    assert viewer.layers[0].contrast_limits == (12000, 30000)
+    assert not viewer.layers[0].auto_contrast
     assert not panel.auto.isChecked()
     assert (panel.low.text(), panel.high.text()) == ("12000", "30000")
     assert changed()
     panel.gamma.setValue(2.0)
-    assert viewer.gamma == 2.0
+    assert viewer.layers[0].gamma == 2.0
     assert changed()
     panel.opacity.setValue(0.5)
-    assert viewer.opacity == 0.5
+    assert viewer.layers[0].opacity == 0.5
     assert changed()
     panel.colormap.setCurrentColormap("viridis")
-    assert viewer.colormap == "viridis"
+    assert viewer.layers[0].colormap == "viridis"
     assert changed()
     panel.interpolation.setCurrentEnum(Interpolation.nearest)
-    assert viewer.interpolation == "nearest"
+    assert viewer.layers[0].interpolation == "nearest"
     assert changed()
     panel.overlay.click()
-    assert viewer.overlay
+    assert viewer.layers[0].overlay
     assert changed()
     panel.auto.click()
-    assert viewer.auto_contrast
+    assert viewer.layers[0].auto_contrast
     assert changed()
     panel.auto.click()
-    assert not viewer.auto_contrast
+    assert not viewer.layers[0].auto_contrast
     panel.high.setText("50000")
     panel.high.editingFinished.emit()
-    assert viewer.contrast_limits[1] == 50000
+    assert viewer.layers[0].contrast_limits[1] == 50000
     assert panel.contrast.value()[1] == pytest.approx(50000)
     window.handle.click()
     assert not panel.isVisible()
@@ -809,7 +809,11 @@ def test_what_was_asked_for_is_shown(make_window: Callable[..., Any], session: o
     viewer = window.viewer
     assert viewer.camera.center == (100.0, 120.0)
     assert viewer.camera.pixel_size == 0.25
-    assert (viewer.colormap, viewer.interpolation, viewer.contrast_limits) == ("magma", "nearest", (5000.0, 30000.0))
+    assert (viewer.layers[0].colormap, viewer.layers[0].interpolation, viewer.layers[0].contrast_limits) == (
+        "magma",
+        "nearest",
+        (5000.0, 30000.0),
+    )
     panel = window.panel
     assert panel.colormap.currentColormap().name.endswith("magma")
     assert panel.interpolation.currentText() == "nearest"

@@ -207,14 +207,13 @@ def test_four_clients_at_once_get_numpys_result(daemon: Daemon, voxels: np.ndarr
 def test_a_viewer_settles_and_shows_what_failed(session: octree_client.Session, images: dict[str, Obedience]) -> None:
     bad = images["failing"].order("fail", 0, 4, 4, "no such luck")
     try:
-        with octree_client.Viewer(
-            session.dataset("failing"), size=(192, 192), visible=False, interpolation="nearest"
-        ) as viewer:
-            viewer.contrast_limits = (0, 4000)
+        with octree_client.Viewer(session.dataset("failing"), size=(192, 192), visible=False) as viewer:
+            viewer.layers[0].interpolation = "nearest"
+            viewer.layers[0].contrast_limits = (0, 4000)
             viewer.set_view(center=(287.5, 287.5), pixel_size=1.0)  # chunks 3 to 5
             viewer.wait_until_final(30)
             assert (viewer.status().final, viewer.status().failed) == (8, 1)
-            assert "no such luck" in viewer.failures()[0, 4, 4]
+            assert "no such luck" in viewer.layers[0].failures[0, 4, 4]
             bad.unlink()
             assert viewer.retry() == 1
             viewer.wait_until_final(30)

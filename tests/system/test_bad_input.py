@@ -103,15 +103,16 @@ def test_a_bad_chunk_fails_by_name_its_neighbours_do_not_and_retry_makes_it_whol
     settings = {"memory": {"arena_bytes": "64MiB"}, "octree": {"tile_size": CHUNK}}
     with (
         octree_client.open(pyramid, settings=settings) as session,
-        octree_client.Viewer(session.dataset(), size=(384, 384), visible=False, interpolation="nearest") as viewer,
+        octree_client.Viewer(session.dataset(), size=(384, 384), visible=False) as viewer,
     ):
-        viewer.contrast_limits = (0, 60_000)
+        viewer.layers[0].interpolation = "nearest"
+        viewer.layers[0].contrast_limits = (0, 60_000)
         viewer.set_view(center=(191.5, 191.5), pixel_size=1.0)
         viewer.wait_until_final(30)
         status = viewer.status()
         assert (status.final, status.failed) == (8, 1)
-        assert list(viewer.failures()) == [(0, 1, 1)]
-        (reason,) = viewer.failures().values()
+        assert list(viewer.layers[0].failures) == [(0, 1, 1)]
+        (reason,) = viewer.layers[0].failures.values()
         assert str(file_of(pyramid, 1, 1).relative_to(pyramid)) in reason
         expected = np.rint(pixels[:384, :384] / 60_000 * 255)
         inner = np.zeros((384, 384), bool)

@@ -161,9 +161,10 @@ def test_force_synchronous_shows_only_final_frames(image: Obedience) -> None:
     }
     with (
         octree_client.open(datasets={"image": image.source}, settings=settings) as session,
-        octree_client.Viewer(session.dataset(), size=(128, 128), visible=False, interpolation="nearest") as viewer,
+        octree_client.Viewer(session.dataset(), size=(128, 128), visible=False) as viewer,
     ):
-        viewer.contrast_limits = (0, 4000)
+        viewer.layers[0].interpolation = "nearest"
+        viewer.layers[0].contrast_limits = (0, 4000)
         viewer.wait_until_final(20)
         home = viewer.render()
         with image.held():

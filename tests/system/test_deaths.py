@@ -160,7 +160,7 @@ with octree_client.connect(sys.argv[1]) as session:
     # What is drawn is not wanted any more, so something is held that is never drawn.
     import octree_protocol.messages as m
     inbox = session.connection.open_view(lambda: None)
-    dataset = viewer.layer.dataset
+    dataset = viewer.layers[0].dataset
     session.connection.want(inbox, [m.Wanted(dataset.key(0, (row, 7))) for row in range(8)])
     print("here", flush=True)
     sys.stdin.read()

@@ -41,7 +41,7 @@ def session(module_folder: Path, voxels: np.ndarray) -> Iterator[octree_client.S
 @pytest.fixture(scope="module")
 def viewer(session: octree_client.Session) -> Iterator[octree_client.Viewer]:
     with octree_client.Viewer(session.dataset(), size=(400, 300), visible=False) as viewer:
-        viewer.contrast_limits = LIMITS
+        viewer.layers[0].contrast_limits = LIMITS
         yield viewer
 
 
@@ -49,16 +49,16 @@ def compare(
     viewer: octree_client.Viewer, interpolation: str, opacity: float = 1.0, array: np.ndarray | None = None
 ) -> np.ndarray:
     """Settle, and compare with numpy's resampling of the level that is shown, or of `array`; returns the picture."""
-    viewer.interpolation = interpolation
-    viewer.opacity = opacity
+    viewer.layers[0].interpolation = interpolation
+    viewer.layers[0].opacity = opacity
     viewer.wait_until_final(30)
-    number = viewer.layer.ideal
+    number = viewer.layers[0].level
     assert number is not None
-    voxels = viewer.image.levels[number][...] if array is None else array
-    level, camera = viewer.layer.levels[number], viewer.camera
+    voxels = viewer.layers[0].image.levels[number][...] if array is None else array
+    level, camera = viewer.layers[0].levels[number], viewer.camera
     values = resample(lambda rows, columns: voxels[rows, columns], level, camera, interpolation)
     background = np.broadcast_to(np.rint(np.array(BACKGROUND) * 255), (*values.shape[:2], 3))
-    expected = over(background, colours(values, viewer.contrast_limits), opacity, inside(level, camera))
+    expected = over(background, colours(values, viewer.layers[0].contrast_limits), opacity, inside(level, camera))
     picture = viewer.render()
     difference = np.abs(picture[..., :3] - expected).max(axis=-1)
     if interpolation == "nearest":
@@ -91,7 +91,7 @@ def test_the_settled_picture_is_numpys(
     viewer.set_view(center=center, pixel_size=pixel_size)
     compare(viewer, interpolation)
     if level is not None:
-        assert viewer.layer.ideal == level
+        assert viewer.layers[0].level == level
     assert viewer.status().failed == 0
 
 
@@ -115,7 +115,7 @@ def test_with_half_opacity_each_pixel_is_painted_once(viewer: octree_client.View
             viewer.set_view(center=center, pixel_size=pixel_size)
             compare(viewer, interpolation, opacity=0.5)
     finally:
-        viewer.opacity = 1.0
+        viewer.layers[0].opacity = 1.0
 
 
 def test_mixed_levels_at_half_opacity_are_painted_once(session: octree_client.Session, module_folder: Path) -> None:
@@ -124,8 +124,8 @@ def test_mixed_levels_at_half_opacity_are_painted_once(session: octree_client.Se
         octree_client.open(module_folder / "image.zarr", settings=SMALL, delay_ms=30) as slow,
         octree_client.Viewer(slow.dataset(), size=(400, 300), visible=False) as viewer,
     ):
-        viewer.contrast_limits = (0.0, 1.0)  # everything that is drawn is white, but for the missing chunk
-        viewer.opacity = 0.5
+        viewer.layers[0].contrast_limits = (0.0, 1.0)  # everything that is drawn is white, but for the missing chunk
+        viewer.layers[0].opacity = 0.5
         viewer.wait_until_final(30)
         viewer.set_view(center=(149.5, 199.5), pixel_size=1.0)
         half = np.rint((np.rint(np.array(BACKGROUND) * 255) + 255) / 2)
@@ -145,13 +145,13 @@ def test_mixed_levels_at_half_opacity_are_painted_once(session: octree_client.Se
 def test_the_value_under_the_cursor(viewer: octree_client.Viewer, voxels: np.ndarray) -> None:
     viewer.set_view(center=(150.0, 200.0), pixel_size=1.0)
     viewer.wait_until_final(30)
-    found = viewer.layer.chunk_at(123.0, 77.0)
+    found = viewer.layers[0].chunk_at(123.0, 77.0)
     assert found is not None
     assert found[0].chunk[0] == 0
     assert found[1] == (123, 77)
-    value = viewer.layer.value_at(123.0, 77.0)
+    value = viewer.layers[0].value_at(123.0, 77.0)
     assert value in (None, int(voxels[123, 77]))
-    assert viewer.layer.chunk_at(-10.0, 0.0) is None
+    assert viewer.layers[0].chunk_at(-10.0, 0.0) is None
 
 
 # --- files that no one here wrote ------------------------------------------------------------------------------------
@@ -182,12 +182,12 @@ def test_samples_show_the_right_pixels(name: str) -> None:
         finest = np.asarray(group[said["datasets"][0]["path"]])
         with octree_client.Viewer(image, size=(160, 120), visible=False) as viewer:
             plane = finest[tuple(n // 2 for n in finest.shape[:-2])]
-            viewer.contrast_limits = (float(plane.min()), float(plane.max()))
-            level = viewer.layer.levels[0]
+            viewer.layers[0].contrast_limits = (float(plane.min()), float(plane.max()))
+            level = viewer.layers[0].levels[0]
             center = (level.voxel_to_world(0, level.shape[0] / 2), level.voxel_to_world(1, level.shape[1] / 2))
             # 1:1 and then closer, a little off the middle, so that no pixel stands on a border.
             for times in (1.0, 0.13):
                 size = min(level.scale) * times
                 viewer.set_view(center=(center[0] + 0.21 * size, center[1] + 0.23 * size), pixel_size=size)
                 compare(viewer, "nearest", array=plane)
-                assert viewer.layer.ideal == 0
+                assert viewer.layers[0].level == 0

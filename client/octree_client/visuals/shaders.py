@@ -46,6 +46,7 @@ uniform vec2 u_contrast;   // lower limit, 1 / (upper - lower), in texel units
 uniform float u_gamma;
 uniform float u_opacity;
 uniform float u_entries;   // of the colour map
+uniform float u_mode;      // what becomes of the opacity: see `blending.MODES`
 
 // Two ways, because each of them is optimised away by some driver (Mesa the second, NVIDIA the first).
 #define IS_NAN(v) ((v) != (v) || !((v) < 0.0 || (v) > 0.0 || (v) == 0.0))
@@ -166,7 +167,9 @@ void main() {
     vec2 edge = v_voxel / max(fwidth(v_voxel), vec2(1.0e-9));
     if (min(edge.x, edge.y) < 1.0) colour = mix(colour, vec4(1.0, 1.0, 1.0, 1.0), 0.55);
 #endif
-    gl_FragColor = vec4(colour.rgb, colour.a * u_opacity);
+    float alpha = u_mode > 1.5 ? step(1.0e-6, colour.a) : colour.a * u_opacity;
+    bool white = u_mode > 0.5 && u_mode < 1.5;
+    gl_FragColor = white ? vec4(mix(vec3(1.0), colour.rgb, alpha), 1.0) : vec4(colour.rgb, alpha);
 }
 """
 

@@ -3,14 +3,14 @@
 A thin layer over gloo's Program, not a scene node: what changes from frame to frame is one vertex buffer. Programs,
 textures and the index buffer stay as they are when tiles come and go; contrast, gamma, opacity and colour map are
 uniforms. Knows nothing of where tiles come from or which to evict, nor of windows; it draws into the canvas whose frame
-is being drawn, over what is there, in the blending that the canvas has set.
+is being drawn, over what is there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,12 +19,12 @@ from vispy.gloo.context import get_current_canvas
 
 from octree_client.camera import Camera, PlaneLevel
 from octree_client.cover import Piece, Resident
+from octree_client.looks import BLENDINGS, Blending, Interpolation
 from octree_client.texture import AtlasTexture, TextureError, TextureKind
+from octree_client.visuals.blending import blend_state
 from octree_client.visuals.quads import NO_DATA, VERTEX, LevelArrays, build_quads, triangle_indices
 from octree_client.visuals.shaders import VERTEX_SHADER, fragment_shader
 from octree_protocol.keys import CellStatus
-
-Interpolation = Literal["nearest", "linear"]
 
 _STATUSES = {"MISSING": int(CellStatus.MISSING), "FAILED": int(CellStatus.FAILED), "NO_DATA": NO_DATA}
 
@@ -65,6 +65,7 @@ class TiledImage:
         self._contrast_limits = (kind.low, kind.high)
         self._gamma = 1.0
         self._opacity = 1.0
+        self._blending: Blending = "translucent"
         self._interpolation: Interpolation = "nearest"
         self._overlay = False
         self._frame: tuple[Sequence[Piece], Resident, int, Camera] | None = None
@@ -87,6 +88,7 @@ class TiledImage:
         self._set("u_contrast", self._contrast())
         self._set("u_gamma", 1.0)
         self._set("u_opacity", 1.0)
+        self._set("u_mode", 0.0)
 
     # --- tiles and frames ---
 
@@ -131,8 +133,14 @@ class TiledImage:
         if self._count:
             self._vertices.set_subdata(quads)
 
-    def draw(self) -> None:
-        """Send what was uploaded, and draw the frame. Within a frame of a canvas."""
+    def draw(self, lowest: bool = False) -> None:
+        """Send what was uploaded, and draw the frame. Within a frame of a canvas.
+
+        Parameters
+        ----------
+        lowest
+            Nothing but the background was drawn before: see `blending.blend_state`.
+        """
         context = get_current_canvas().context
         if self._count == 0:
             context.glir.associate(self.atlas.texture.glir)
@@ -141,6 +149,11 @@ class TiledImage:
         if self._indexed != self._count:
             self._indices.set_data(self._index_array[: 6 * self._count])
             self._indexed = self._count
+        state = blend_state(self._blending, lowest)
+        if self._uniforms["u_mode"] != state.mode:
+            self._set("u_mode", float(state.mode))
+        context.set_blend_equation(state.equation)
+        context.set_blend_func(*state.factors)
         self._program().draw("triangles", self._indices)
 
     def flushed(self) -> None:
@@ -234,6 +247,17 @@ class TiledImage:
             raise ValueError(f"opacity is 0 .. 1, not {opacity}")
         self._opacity = float(opacity)
         self._set("u_opacity", self._opacity)
+
+    @property
+    def blending(self) -> Blending:
+        """How it is mixed with what is below; see `looks.Look`."""
+        return self._blending
+
+    @blending.setter
+    def blending(self, blending: Blending) -> None:
+        if blending not in BLENDINGS:
+            raise ValueError(f"blending is one of {', '.join(BLENDINGS)}, not {blending!r}")
+        self._blending = blending
 
     @property
     def overlay(self) -> bool:

@@ -1,0 +1,217 @@
+"""When frames are drawn, and what each cost: between a viewer's models and its canvas.
+
+It is told that something changed or that the camera moved, asks the `pacing.FramePacer` when the next frame is due, has
+the driver call back then, and draws. Knows nothing of what layers look like or of which axes are displayed.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from octree_client.camera import Camera
+from octree_client.canvas import Canvas, Handlers
+from octree_client.cover import ViewStatus
+from octree_client.driver import Driver
+from octree_client.frames import FrameWork, draw_layers
+from octree_client.layer_list import LayerList
+from octree_client.pacing import FramePacer
+from octree_client.prefetch import Motion, MotionTracker
+from octree_client.statistics import FrameRecord, FrameStatistics
+from octree_protocol.messages import ViewerSettings
+
+#: Milliseconds of a frame that may go into paging.
+_UPLOAD_MS = 4.0
+
+
+class FrameLoop:
+    """Draws the layers as the camera sees them, as often as it is worth it.
+
+    Parameters
+    ----------
+    canvas, driver
+        What is drawn on, and what calls when a frame is due.
+    layers
+        From the bottom to the top.
+    camera
+        Where the view is at first.
+    on_resize
+        Called with the canvas' new (width, height).
+
+    Attributes
+    ----------
+    camera
+        Where the view is.
+    statistics
+        What the last frames cost.
+    status
+        How the visible cells stood in the last one.
+    listeners
+        Called after each frame.
+    """
+
+    def __init__(
+        self,
+        canvas: Canvas,
+        driver: Driver,
+        layers: LayerList,
+        camera: Camera,
+        on_resize: Callable[[tuple[int, int]], None],
+    ) -> None:
+        self.camera = camera
+        self.statistics = FrameStatistics()
+        self.status = ViewStatus()
+        self.listeners: list[Callable[[], None]] = []
+        self._canvas, self._driver, self._layers = canvas, driver, layers
+        self._pacer = FramePacer()
+        self._motion = MotionTracker()
+        self._number = 0
+        self._submitted: float | None = None
+        self._in_frame = False
+        self._closed = False
+        self._log: TextIO | None = None
+        driver.on_due = self._frame_due
+        driver.on_wake = self._woken
+        canvas.handlers = Handlers(on_draw=self._draw, on_presented=self._presented, on_resize=on_resize)
+
+    def follow(self, settings: ViewerSettings) -> None:
+        """Take from a daemon's settings what concerns frames."""
+        self._pacer = FramePacer(settings.auto_sync_ms)
+        if settings.octree_log_path and self._log is None:
+            self._log = open(settings.octree_log_path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
+
+    def changed(self, *_: object) -> None:
+        """Something is to be drawn anew."""
+        if self._in_frame:
+            return  # what changes in a frame is drawn in it
+        now = time.monotonic()
+        self._pacer.changed(now)
+        self._schedule(now)
+
+    def stop_motion(self) -> None:
+        """The camera is put somewhere else at once: that is no motion."""
+        self._motion.stop()
+
+    def move(self, camera: Camera) -> None:
+        """The camera is here from now on; chunks are asked for at once, the frame follows."""
+        now = time.monotonic()
+        self.camera = camera
+        self._motion.moved(camera, now)
+        motion = self._motion.motion(now)
+        for layer in self._layers:
+            layer.pager.hear()
+            layer.pager.aim(camera, motion)
+        self._pacer.camera_moved(now, *self._awaited())
+        self._schedule(now)
+
+    def is_final(self) -> bool:
+        """Whether the last frame showed everything as it is now, and nothing is to come."""
+        return self._number > 0 and self._pacer.next_frame_at(0.0) is None and self.status.is_final
+
+    def rendered(self) -> None:
+        """The last frame was drawn for a picture: it never comes to the screen."""
+        self._submitted = None
+
+    def close(self) -> None:
+        """Draw nothing any more."""
+        self._closed = True
+        self._driver.close()
+        if self._log is not None:
+            self._log.close()
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def _awaited(self) -> tuple[int, float | None]:
+        """What a frame may be held for: visible chunks of layers that load fast, and how long a load of them takes.
+
+        Slow layers hold nobody up.
+        """
+        awaited, load_ms = 0, None
+        for layer in self._layers:
+            pager = layer.pager
+            if pager.load_ms is not None and pager.load_ms < pager.connection.settings.auto_sync_ms:
+                awaited += pager.awaited()
+                load_ms = max(load_ms or 0.0, pager.load_ms)
+        return awaited, load_ms
+
+    def _schedule(self, now: float) -> None:
+        if not self._closed:
+            self._driver.schedule(self._pacer.next_frame_at(now))
+
+    def _woken(self) -> None:
+        """Something has come from a daemon."""
+        changed = [layer.pager.hear() for layer in self._layers]
+        if any(changed):
+            now = time.monotonic()
+            self._pacer.chunks_announced(now, self._awaited()[0])
+            self._schedule(now)
+
+    def _frame_due(self) -> None:
+        if self._canvas.native is not None and self._canvas.native.isVisible():
+            self._canvas.request_frame()
+        else:
+            self._canvas.draw_now(finish=True)
+            self._presented()
+
+    def _presented(self) -> None:
+        """The frame that was drawn last is on the screen; other parts of a window may get there without one."""
+        if self._submitted is not None:
+            self.statistics.presented((time.perf_counter() - self._submitted) * 1e3)
+            self._submitted = None
+
+    def _draw(self) -> None:
+        """Draw a frame; called by the canvas, within its context. The garbage collector stays out of it."""
+        collecting = gc.isenabled()
+        gc.disable()
+        self._in_frame = True
+        try:
+            self._draw_frame()
+        finally:
+            self._in_frame = False
+            if collecting:
+                gc.enable()
+
+    def _draw_frame(self) -> None:
+        cpu, now = time.thread_time(), time.monotonic()
+        self._number += 1
+        motion: Motion = self._motion.motion(now)
+        work = draw_layers(tuple(self._layers), self.camera, motion, self._number, _UPLOAD_MS)
+        done, cpu = time.perf_counter(), time.thread_time() - cpu
+        status = self.status = work.status
+        record = FrameRecord(
+            at=now,
+            plan=work.plan_ms,
+            upload=work.upload_ms,
+            submit=work.submit_ms,
+            draw=0.0,
+            uploads=work.uploads,
+            nbytes=work.nbytes,
+            cells=status.cells,
+            final=status.final + status.missing,
+            empty=status.empty,
+            cpu=cpu * 1e3,
+        )
+        self.statistics.add(record)
+        if self._log is not None:
+            self._write_log(self._log, record, work)
+        self._pacer.frame_drawn(now, time.monotonic(), whole=status.is_final, more=work.more)
+        self._schedule(time.monotonic())
+        for listener in tuple(self.listeners):
+            listener()
+        self._submitted = done
+
+    def _write_log(self, log: TextIO, record: FrameRecord, work: FrameWork) -> None:
+        line = {
+            "time": round(time.time(), 6),
+            "frame": self._number,
+            "level": self._layers[0].level if len(self._layers) else None,
+            "center": self.camera.center,
+            "pixel_size": self.camera.pixel_size,
+            "cells": work.status._asdict(),
+            "uploads": record.uploads,
+            "own_ms": round(record.own, 3),
+        }
+        log.write(json.dumps(line) + "\n")

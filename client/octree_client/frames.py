@@ -1,0 +1,90 @@
+"""One frame of all layers: plan each, share the time for uploads among them, draw them bottom to top.
+
+Within a frame of a canvas. Knows nothing of when a frame is due (`pacing`), nor of how layers are listed or named.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vispy.gloo.context import get_current_canvas
+
+from octree_client.camera import Camera
+from octree_client.cover import NO_CELLS, ViewStatus
+from octree_client.layer import ImageLayer
+from octree_client.prefetch import Motion
+
+
+@dataclass(slots=True)
+class FrameWork:
+    """What a frame of all layers came to. Milliseconds and bytes."""
+
+    plan_ms: float = 0.0
+    upload_ms: float = 0.0
+    submit_ms: float = 0.0
+    uploads: int = 0
+    nbytes: int = 0
+    more: bool = False
+    status: ViewStatus = NO_CELLS
+
+
+def draw_layers(
+    layers: Sequence[ImageLayer], camera: Camera, motion: Motion, number: int, upload_ms: float
+) -> FrameWork:
+    """Draw a frame.
+
+    The layers that have something to upload share the time for it: each gets an equal part of what those before it
+    have left. Whose turn is first changes from frame to frame, and at least one chunk of all is uploaded, so that a
+    layer of large chunks neither stops nor holds the others back.
+
+    Parameters
+    ----------
+    layers
+        From the bottom to the top; those that are hidden may be among them.
+    number
+        Of the frame, rising.
+    upload_ms
+        Milliseconds that uploads may take.
+    """
+    work = FrameWork()
+    began = time.perf_counter()
+    context = get_current_canvas().context
+    busy = []
+    for layer in layers:
+        layer.pager.hear()
+        if layer.pager.plan(camera, number):
+            busy.append(layer)
+    if busy:
+        first = number % len(busy)
+        busy = busy[first:] + busy[:first]
+    left = upload_ms
+    for place, layer in enumerate(busy):
+        visual = layer.pager.visual
+
+        def flush(visual=visual) -> None:  # type: ignore[no-untyped-def]
+            context.glir.associate(visual.atlas.texture.glir)
+            context.flush_commands()
+
+        frame = layer.pager.page(left / (len(busy) - place), 0 if work.uploads else 1, flush)
+        left = max(0.0, left - frame.upload_ms)
+        work.uploads += frame.uploads
+    drawn = []
+    for layer in layers:
+        frame = layer.frame = layer.pager.settle(camera, motion)
+        layer.follow_contrast()
+        work.upload_ms += frame.upload_ms
+        work.nbytes += frame.uploaded_bytes
+        work.more |= frame.more
+        work.status = work.status.plus(frame.status)
+        if layer.pager.active:
+            drawn.append(layer)
+    submitting = time.perf_counter()
+    for place, layer in enumerate(drawn):
+        layer.pager.submit(camera, place == 0)
+    context.flush_commands()
+    done = time.perf_counter()
+    work.submit_ms = (done - submitting) * 1e3
+    work.plan_ms = max(0.0, (submitting - began) * 1e3 - work.upload_ms)
+    return work

@@ -1,0 +1,553 @@
+"""What of one image is wanted, and what of it is in VRAM. The doing part of a layer's frame.
+
+Everything that is decided here is decided by pure functions (`level_choice`, `cover`, `working_set`, `paging`,
+`prefetch`); this file asks them in the right order and carries out what they say. It runs in the GUI thread: it never
+waits, reads no file and decodes nothing. Knows nothing of other layers, nor of how the image is shown (`layer`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from octree_client.atlas import TileCache
+from octree_client.camera import Camera, PlaneLevel, image_extent, plane_levels
+from octree_client.connection import Connection
+from octree_client.cover import (
+    FILL_TILE,
+    NO_CELLS,
+    Piece,
+    PlaneChunk,
+    ViewStatus,
+    cell_statuses,
+    cover,
+    spare_tiles,
+    touched_tiles,
+)
+from octree_client.inbox import Lost, Reopened
+from octree_client.level_choice import affordable_level, choose_level, whole_level
+from octree_client.paging import Candidate, UploadCost, plan_uploads
+from octree_client.placing import Plane, Position, middle
+from octree_client.plane_grid import Rect
+from octree_client.prefetch import Motion, is_still, predicted_view, prefetch_cells
+from octree_client.slices import KeyTemplate
+from octree_client.texture import atlas_grid, texture_kind
+from octree_client.visuals.tiled_image import TiledImage
+from octree_client.working_set import base_chunks, working_set
+from octree_protocol.errors import OctreeError
+from octree_protocol.geometry import Dataset
+from octree_protocol.keys import CellStatus, ChunkKey, Tier
+from octree_protocol.messages import Announce, Ready, Wanted
+
+log = logging.getLogger("octree.layer")
+
+#: Announcements that are remembered: more than any working set, so that none is dropped that may still be used.
+_ANNOUNCED_MOST = 16384
+
+#: Positions of which it is remembered what the store does not have.
+_GAPS_MOST = 256
+
+#: How far ahead of the camera chunks are prefetched. Seconds.
+_LOOK_AHEAD = 0.5
+
+#: Prefetched cells at most.
+_PREFETCH_MOST = 32
+
+
+@dataclass(slots=True)
+class LayerFrame:
+    """What one frame of a layer came to. Milliseconds and bytes."""
+
+    plan_ms: float = 0.0
+    upload_ms: float = 0.0
+    uploads: int = 0
+    uploaded_bytes: int = 0
+    more: bool = False
+    """Chunks lie in their slots that did not fit into this frame's budget."""
+    status: ViewStatus = NO_CELLS
+    awaited: int = 0
+    """Visible ideal chunks that are neither in VRAM nor in their slots."""
+
+
+class LayerPager:
+    """Pages one plane of a dataset into VRAM.
+
+    Parameters
+    ----------
+    connection, dataset
+        Where its chunks come from; the dataset with its scales as the world has them.
+    vram_bytes
+        Budget of its atlas.
+    max_texture_size
+        Edge of the largest texture that GL takes.
+    wake
+        Called in the connection's thread when something has come.
+    plane, position
+        What is shown; by default the dataset's own plane, in the middle of the other axes.
+    on_visual
+        Called with every `TiledImage` that is made, before it is drawn.
+    on_plane
+        Called with the level and the voxels of everything that is uploaded.
+
+    Attributes
+    ----------
+    active
+        Whether anything is wanted and drawn; `rest` and `show` change it.
+    levels, extent
+        As the camera sees them.
+    visual, tiles
+        What it is drawn with, and what is in it.
+    ideal
+        The level that fits; None until a camera has been seen.
+    quality, level_lock
+        See `looks.Look`.
+    failures
+        Why chunks could not be read.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        dataset: Dataset,
+        vram_bytes: int,
+        max_texture_size: int,
+        wake: Callable[[], None],
+        plane: Plane | None = None,
+        position: Position | None = None,
+        on_visual: Callable[[TiledImage], None] = lambda _: None,
+        on_plane: Callable[[int, NDArray[Any]], None] = lambda _level, _plane: None,
+    ) -> None:
+        self.connection = connection
+        self.dataset = dataset
+        self.active = True
+        self.level_lock: int | None = None
+        self.quality = 0.0
+        self.ideal: int | None = None
+        self.pieces: list[Piece] = []
+        self.load_ms: float | None = None
+        self.failures: dict[PlaneChunk, str] = {}
+        self.requests = 0
+        self._vram_bytes, self._max_texture_size = vram_bytes, max_texture_size
+        self._on_visual, self._on_plane = on_visual, on_plane
+        self._samples = dataset.levels[0].shape[-1] if dataset.rgb else 1
+        self._range_unknown = self._samples > 1 and np.dtype(dataset.dtype).kind == "f"
+        self._gaps: OrderedDict[Position, dict[PlaneChunk, None]] = OrderedDict()
+        self._announced: OrderedDict[ChunkKey, Ready] = OrderedDict()
+        self._wanted: dict[ChunkKey, Wanted] = {}
+        self._visible: list[tuple[PlaneChunk, Wanted]] = []
+        self._last_want: Sequence[Wanted] = ()
+        self._cost = UploadCost()
+        self._inbox = connection.open_view(wake)
+        self._drawn: tuple[list[Piece], int, Camera] | None = None
+        self._gone = False
+        self._turned = False
+        self._frame = LayerFrame()
+        self._number = 0
+        self._used: set[int] = set()
+        self._candidates: list[Candidate] = []
+        self.base: tuple[PlaneChunk, ...] = ()
+        plane = plane if plane is not None else dataset.displayed()
+        self._turn(plane)
+        self._put(position if position is not None else middle(dataset, plane))
+
+    # --- what is shown -----------------------------------------------------------------------------------------------
+
+    @property
+    def plane(self) -> Plane:
+        """The dataset's axes that are displayed, down and across."""
+        return self._template.plane
+
+    @property
+    def position(self) -> Position:
+        """Voxel of level 0 that is shown, on each axis that is not displayed."""
+        return self._template.position
+
+    def show(self, plane: Plane, position: Position) -> None:
+        """Show this plane from now on. Tiles of other positions stay in VRAM, those of another plane do not."""
+        self.active = True
+        if plane != self.plane:
+            self._turn(plane)
+            self._put(position)
+        elif position != self.position:
+            self._put(position)
+
+    def rest(self) -> None:
+        """Want nothing and draw nothing until `show`; what is in VRAM stays."""
+        self.active = False
+        self.pieces = []
+        self._frame = LayerFrame()
+        self._drawn = None
+        self._say([])
+
+    def _turn(self, plane: Plane) -> None:
+        """Make everything that depends on which axes are displayed."""
+        dataset = self.dataset
+        self.levels: tuple[PlaneLevel, ...] = plane_levels(dataset, plane)
+        self.extent = image_extent(self.levels)
+        kind = texture_kind(dataset.dtype, self._samples)
+        tile_shape = (max(v.chunk[0] for v in self.levels), max(v.chunk[1] for v in self.levels))
+        # More tiles than the whole pyramid has chunks would only be allocated in vain.
+        every = sum(v.grid[0] * v.grid[1] for v in self.levels) + 1
+        budget = min(self._vram_bytes, max(every, 2) * tile_shape[0] * tile_shape[1] * kind.bytes_per_texel)
+        grid = atlas_grid(tile_shape, kind.bytes_per_texel, budget, self._max_texture_size)
+        if self._turned:
+            self.visual.close()
+        self._turned = True
+        self.visual: TiledImage = TiledImage(self.levels, tile_shape, kind, grid)
+        self.tiles = TileCache(self.visual.atlas.tiles)
+        self._fill = np.full(
+            (*tile_shape, self._samples) if dataset.rgb else tile_shape, dataset.fill_value, np.dtype(dataset.dtype)
+        )
+        self.visual.upload(FILL_TILE, self._fill)
+        self.ideal = None
+        self._drawn = None
+        self._gaps.clear()
+        self._on_visual(self.visual)
+        self._template = KeyTemplate(dataset, middle(dataset, plane), plane)
+
+    def _put(self, position: Position) -> None:
+        self._template = KeyTemplate(self.dataset, position, self.plane)
+        self._missing = self._gaps.setdefault(position, {})
+        self._gaps.move_to_end(position)
+        while len(self._gaps) > _GAPS_MOST:
+            self._gaps.popitem(last=False)
+        self.failures.clear()
+        self._visible, self._visible_known = [], False
+        base = base_chunks(self.levels)
+        self.base = base if len(base) < self.tiles.capacity // 4 else ()
+        self.tiles.pin((position, chunk) for chunk in self.base)
+
+    # --- what comes --------------------------------------------------------------------------------------------------
+
+    def hear(self) -> bool:
+        """Take in what has come since the last time; returns whether it may change the picture."""
+        changed = False
+        for event in self._inbox.take():
+            if isinstance(event, Announce):
+                changed |= self._announce(event)
+            elif isinstance(event, Lost):
+                # Slots of a daemon that is gone hold what they held, but nobody guards them any more.
+                self._announced.clear()
+                self._gone = True
+                changed = True
+            elif isinstance(event, Reopened):
+                self._reopen(event)
+                changed = True
+        return changed
+
+    def _announce(self, announce: Announce) -> bool:
+        changed = bool(announce.progress)  # nothing to draw anew, but something to tell beside the picture
+        number, wanted = self.dataset.id, self._wanted
+        for load_time in announce.load_times:
+            if load_time.dataset == number:
+                self.load_ms = load_time.milliseconds
+        for ready in announce.ready:
+            key = ready.key
+            if key.dataset == number and key in wanted:
+                # By the chunk's whole name: the next position may lie in the same chunk, which is not announced anew.
+                self._announced[key] = ready
+                self._announced.move_to_end(key)
+                changed = True
+        for key in announce.missing:
+            chunk = self._template.chunk(key)
+            if chunk is not None:
+                self._missing[chunk] = None
+                changed = True
+        for failure in announce.failed:
+            chunk = self._template.chunk(failure.key)
+            if chunk is not None and failure.key in wanted:
+                self.failures[chunk] = failure.reason
+                changed = True
+        while len(self._announced) > _ANNOUNCED_MOST:
+            self._announced.popitem(last=False)
+        return changed
+
+    def _reopen(self, event: Reopened) -> None:
+        mine = self.dataset
+        known = event.datasets.get(mine.name)
+        self._gone = known is None
+        if known is None:
+            log.warning("%s is not served any more; what is in VRAM stays", mine.name)
+            return
+        same = known.dtype == mine.dtype and len(known.axes) == len(mine.axes) and len(known.levels) == len(mine.levels)
+        # Scales are the world's here, and the file's there: what tells a file that was changed is its cut.
+        if not same or any(
+            (a.shape, a.chunk_shape) != (b.shape, b.chunk_shape) for a, b in zip(known.levels, mine.levels, strict=True)
+        ):
+            log.warning("%s has changed since it was opened; open it again to see it", mine.name)
+            self._gone = True
+            return
+        self.dataset = msgspec.structs.replace(mine, id=known.id)
+        self._template = KeyTemplate(self.dataset, self.position, self.plane)
+        self._announced.clear()
+        self.failures.clear()
+        self._last_want = ()
+
+    def awaited(self) -> int:
+        """Visible ideal chunks that are neither in VRAM nor in their slots, as of the last plan."""
+        announced, missing, failures, ideal = self._announced, self._missing, self.failures, self.ideal
+        return sum(
+            1
+            for chunk, wanted in self._visible
+            if chunk[0] == ideal and wanted.key not in announced and chunk not in missing and chunk not in failures
+        )
+
+    # --- the frame ---------------------------------------------------------------------------------------------------
+
+    def aim(self, camera: Camera, motion: Motion) -> None:
+        """Decide what is wanted for a camera, and say so. Called when the camera moves: chunks are on their way
+        before the frame is drawn that needs them."""
+        if self.active:
+            self.pieces = self._cover(camera)
+            self._want(camera, motion)
+
+    def plan(self, camera: Camera, number: int) -> bool:
+        """Begin frame `number`, of rising numbers; returns whether there is something to upload."""
+        if not self.active:
+            return False
+        began = time.perf_counter()
+        self._frame, self._number = LayerFrame(), number
+        self.pieces = self._cover(camera)
+        self._used = touched_tiles(self.pieces)
+        self.tiles.touch(self._used, number)
+        if self._drawn is not None and self.connection.settings.force_synchronous:
+            self._used |= touched_tiles(self._drawn[0])
+        self._candidates = self._uploadable()
+        self._frame.plan_ms = (time.perf_counter() - began) * 1e3
+        return bool(self._candidates)
+
+    def page(self, budget_ms: float, least: int, flush: Callable[[], None]) -> LayerFrame:
+        """Upload the best of what `plan` found, within a budget; at least `least` chunks.
+
+        Parameters
+        ----------
+        flush
+            Executes GL's queue now, so that slots are free to be given away once it returns.
+        """
+        began = time.perf_counter()
+        room = self.tiles.available(self._used) + len(spare_tiles(self.pieces, self.ideal or 0))
+        planned = plan_uploads(self._candidates, budget_ms, self._cost, room, least)
+        if planned:
+            self._upload(planned, flush)
+        self._frame.upload_ms = (time.perf_counter() - began) * 1e3
+        return self._frame
+
+    def settle(self, camera: Camera, motion: Motion) -> LayerFrame:
+        """End the plan: what is drawn after the uploads, and what is wanted from now on."""
+        if not self.active:
+            return self._frame
+        began, frame = time.perf_counter(), self._frame
+        if frame.uploads:
+            self.pieces = self._cover(camera)
+        self._want(camera, motion)
+        frame.status = cell_statuses(self.levels, self.ideal or 0, self.pieces)
+        frame.awaited = self.awaited()
+        resident, announced = self.tiles.resident(self.position), self._announced
+        frame.more = any(wanted.key in announced and chunk not in resident for chunk, wanted in self._visible)
+        frame.plan_ms += (time.perf_counter() - began) * 1e3
+        return frame
+
+    def submit(self, camera: Camera, lowest: bool = True) -> None:
+        """Hand the frame's geometry to GL, and draw.
+
+        Parameters
+        ----------
+        lowest
+            No other layer lies below: only then are cells drawn of which there is nothing yet.
+        """
+        if not self.active:
+            return
+        ideal, status = self.ideal or 0, self._frame.status
+        if not status.is_final and self.connection.settings.force_synchronous:
+            # Only final frames are shown: until then, the last one stays as it was.
+            pieces, ideal, camera = self._drawn or ([], ideal, camera)
+        else:
+            pieces = self.pieces
+            self._drawn = (pieces, ideal, camera)
+        if not lowest and status.empty:
+            pieces = [piece for piece in pieces if piece.tile >= 0 or piece.status is CellStatus.FAILED]
+        self.visual.set_frame(pieces, self.tiles.resident(self.position), ideal, camera)
+        self.visual.draw(lowest)
+
+    # --- what the frame is made of -----------------------------------------------------------------------------------
+
+    def _cover(self, camera: Camera) -> list[Piece]:
+        levels, view = self.levels, self._view(camera)
+        capacity = self.tiles.capacity
+        if not self.connection.settings.octree_enabled:
+            self.ideal = whole_level(levels, capacity)
+        else:
+            current = self.ideal
+            ideal = choose_level(levels, camera.pixel_size * 2.0**-self.quality, current, self.level_lock)
+            self.ideal = affordable_level(levels, ideal, view, capacity, len(self.base), current)
+        return cover(levels, self.ideal, view, self.tiles.resident(self.position), self._missing, self.failures)
+
+    def _view(self, camera: Camera) -> Rect:
+        """What is to be covered: what the camera sees; without the octree, one level whole."""
+        return camera.view() if self.connection.settings.octree_enabled else self.extent
+
+    def _uploadable(self) -> list[Candidate]:
+        """What is wanted for this view and lies in its slot; what is prefetched stays there until it comes into view:
+        its upload costs the same then."""
+        if self.connection.arena is None or self._gone:
+            return []
+        resident, announced = self.tiles.resident(self.position), self._announced
+        texel, levels = self.visual.kind.bytes_per_texel, self.levels
+        return [
+            Candidate(
+                chunk,
+                levels[chunk[0]].chunk[0] * levels[chunk[0]].chunk[1] * texel,
+                wanted.tier,
+                wanted.relative_level,
+                wanted.priority,
+            )
+            for chunk, wanted in self._visible
+            if wanted.key in announced and chunk not in resident
+        ]
+
+    def _upload(self, planned: list[Candidate], flush: Callable[[], None]) -> None:
+        arena = self.connection.arena
+        assert arena is not None
+        began = time.perf_counter()
+        place, template, announced = self.position, self._template, self._announced
+        done: list[tuple[PlaneChunk, Ready]] = []
+        spare: list[int] | None = None
+        for candidate in planned:
+            chunk = candidate.chunk
+            key = template.key(chunk)
+            ready = announced[key]
+            try:
+                if not arena.is_current(ready):
+                    del announced[key]  # given away since; what is wanted will be announced anew
+                    continue
+                data = template.cut(arena.array(ready), chunk[0])
+            except OctreeError as error:
+                log.warning("%s", error)
+                del announced[key]
+                continue
+            ideal_in_view = chunk[0] == self.ideal
+            if spare is None and ideal_in_view:
+                spare = spare_tiles(self.pieces, chunk[0])
+            tile = self.tiles.assign(place, chunk, self._number, self._used, (spare or ()) if ideal_in_view else ())
+            if tile is None:
+                break
+            if spare and tile in spare:
+                spare.remove(tile)
+            self._used.add(tile)
+            if self._range_unknown:
+                self._range_unknown = False
+                self._choose_range(data)
+            self.visual.upload(tile, data)
+            self._on_plane(chunk[0], data)
+            done.append((chunk, ready))
+            self._frame.uploaded_bytes += candidate.nbytes
+        flush()
+        self.visual.flushed()
+        for chunk, ready in done:
+            if not arena.is_current(ready):
+                # The slot was given to another chunk while GL read it: the tile may hold parts of both.
+                self.tiles.forget(place, chunk)
+                announced.pop(ready.key, None)
+        self._frame.uploads = len(done)
+        self._cost.measured(len(done), self._frame.uploaded_bytes, (time.perf_counter() - began) * 1e3)
+
+    def _choose_range(self, data: NDArray[Any]) -> None:
+        """Colours of floats are 0 .. 1 by custom; where the first chunk is beyond that, 0 .. 255, or up to its most."""
+        finite = data[np.isfinite(data)]
+        most = float(finite.max()) if finite.size else 1.0
+        if most > 1.0:
+            self.visual.set_range(0.0, max(most, 255.0))
+
+    def _want(self, camera: Camera, motion: Motion) -> None:
+        levels, ideal, view = self.levels, self.ideal or 0, self._view(camera)
+        ahead = None if is_still(camera, motion) else predicted_view(camera, motion, _LOOK_AHEAD)
+        cells = prefetch_cells(levels, ideal, view, ahead, _PREFETCH_MOST)
+        entries = working_set(
+            self._template,
+            levels,
+            ideal,
+            view,
+            self.pieces,
+            self.tiles.resident(self.position),
+            self._missing,
+            self.failures,
+            load_ms=self.load_ms,
+            prefetch=cells,
+            base=self.base,
+            settings=self.connection.settings,
+        )
+        self._say(entries)
+
+    def _say(self, entries: Sequence[Wanted]) -> None:
+        """Tell the daemon what is wanted, if it is not what was said last."""
+        same = entries == self._last_want
+        if self._gone or (same and self._visible_known):
+            return
+        chunk_of = self._template.chunk
+        self._visible = [
+            (chunk, entry)
+            for entry in entries
+            if entry.tier is Tier.VISIBLE and (chunk := chunk_of(entry.key)) is not None
+        ]
+        self._visible_known = True
+        if same:  # another position in the same chunks
+            return
+        self._last_want = entries
+        self._wanted = {entry.key: entry for entry in entries}
+        self.requests += 1
+        self.connection.want(self._inbox, entries)
+
+    # --- for people --------------------------------------------------------------------------------------------------
+
+    def retry(self) -> int:
+        """Ask again for what could not be read; returns how many chunks that is."""
+        self.hear()  # what was told before now must not count as the answer
+        count = len(self.failures)
+        self.failures.clear()
+        self._last_want = ()
+        return count
+
+    def chunk_at(self, y: float, x: float) -> tuple[Piece, tuple[int, int]] | None:
+        """The piece drawn at a place of the world, and the voxel (down, across) of its level there; None outside."""
+        for piece in self.pieces:
+            y0, x0, y1, x1 = piece.rect
+            if y0 <= y < y1 and x0 <= x < x1:
+                level = self.levels[piece.chunk[0]]
+                row = min(max(int(level.world_to_voxel(0, y) // 1), 0), level.shape[0] - 1)
+                col = min(max(int(level.world_to_voxel(1, x) // 1), 0), level.shape[1] - 1)
+                return piece, (row, col)
+        return None
+
+    def value_at(self, y: float, x: float) -> Any:
+        """The value drawn at a place of the world, if its bytes still lie in the arena; None if nobody knows."""
+        found = self.chunk_at(y, x)
+        arena = self.connection.arena
+        if found is None or arena is None:
+            return None
+        piece, (row, col) = found
+        if piece.status is CellStatus.MISSING:
+            return self.dataset.fill_value
+        ready = self._announced.get(self._template.key(piece.chunk))
+        if piece.tile < 0 or ready is None or not arena.is_current(ready):
+            return None
+        chunk = self.levels[piece.chunk[0]].chunk
+        try:
+            plane = self._template.cut(arena.array(ready), piece.chunk[0])
+        except OctreeError:
+            return None  # thrown out of a cache just now
+        value = plane[row - piece.chunk[1] * chunk[0], col - piece.chunk[2] * chunk[1]]
+        value = tuple(int(v) for v in value) if self.dataset.rgb else value.item()
+        return value if arena.is_current(ready) else None
+
+    def close(self) -> None:
+        """Forget what it wants, and free its tiles at the next flush."""
+        self.connection.close_view(self._inbox)
+        self.visual.close()
