@@ -157,11 +157,11 @@ def assemble(where: str, arrays: Sequence[LevelArray], known: Placing, options: 
         ),
         tuple(arrays),
         options.kind or known.kind or "intensity",
-        _channels(axes, first.shape, options.channels or known.channels),
+        channels_of_shape(axes, first.shape, options.channels or known.channels),
     )
 
 
-def _channels(axes: tuple[Axis, ...], shape: tuple[int, ...], said: tuple[Channel, ...]) -> tuple[Channel, ...]:
+def channels_of_shape(axes: tuple[Axis, ...], shape: tuple[int, ...], said: tuple[Channel, ...]) -> tuple[Channel, ...]:
     """What is said of the channels, if it is one entry for each: what describes others would mislead."""
     counts = [size for axis, size in zip(axes, shape, strict=True) if axis.kind == "channel"]
     return said if len(counts) == 1 and counts[0] == len(said) <= limits.CHANNELS else ()

@@ -64,7 +64,13 @@ def images_in_file(image: ImageFile) -> list[tuple[str, str]]:
         from octree_loader.sources import hdf5
 
         return hdf5.images_inside(image)
-    return []
+    from octree_loader.sources import pictures
+
+    if not isinstance(image, LocalFile) or _suffix(image) in (".npy", *pictures.SUFFIXES):
+        return []
+    from octree_loader.sources.bioio_file import scenes_inside
+
+    return scenes_inside(image.where)
 
 
 def has_suffix_of_file(name: str) -> bool:

@@ -342,17 +342,20 @@ def _bdv_opener(
 
 def _bdv_size(image: ImageFile, setup: str) -> tuple[Numbers | None, str]:
     """Size of a voxel from the XML file beside a BDV file, if it is there."""
+    from octree_loader.sources.tiff import defines_entities, unit_named
+
     try:
         beside = image.beside(".xml", _XML_BYTES)
         if beside is None:
             return None, ""
-        root = ET.fromstring(bytes(beside))
+        xml = bytes(beside)
+        if defines_entities(xml.replace(b"\0", b"").decode("latin-1")):  # in UTF-16 as well
+            return None, ""
+        root = ET.fromstring(xml)
         for entry in root.iter("ViewSetup"):
             if int(entry.findtext("id", "-1")) == int(setup[1:]):
                 numbers = [float(part) for part in entry.findtext("voxelSize/size", "").split()]
                 if len(numbers) == 3 and all(math.isfinite(n) and n > 0 for n in numbers):
-                    from octree_loader.sources.tiff import unit_named
-
                     return (1.0, *reversed(numbers)), unit_named(entry.findtext("voxelSize/unit", ""))
     except (OSError, ValueError, ET.ParseError, SourceError):
         pass

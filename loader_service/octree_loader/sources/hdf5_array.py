@@ -1,7 +1,8 @@
 """One dataset of an HDF5 file as an array.
 
-The bytes come through h5py. Chunks that are plain, deflated or shuffled are decoded here, within bounds and outside of
-the library's lock; all others by the library. Knows nothing of Imaris, of BDV or of any layout (`hdf5`).
+The bytes come through h5py. Chunks that are plain, deflated, shuffled or have a checksum are decoded here, within
+bounds and outside of the library's lock; all others by the library, which may take so much memory and no more. Knows
+nothing of Imaris, of BDV or of any layout (`hdf5`).
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import contextlib
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from octree_loader.sources.allowance import memory_allowance
 from octree_loader.sources.assembled import LevelArray
 from octree_loader.sources.base import Piece, SourceError
 from octree_loader.sources.boxes import gather, indices_of, overlap_of, slices_of
@@ -31,7 +34,7 @@ from octree_loader.sources.zarr_metadata import STORAGE_CHUNK_BYTES, ArrayMetada
 Index = tuple[int, ...]
 
 #: Numbers of HDF5's own filters: https://docs.hdfgroup.org/hdf5/v1_14/group___f_i_l_t_e_r.html
-_DEFLATE, _SHUFFLE = 1, 2
+_DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
 
 #: Chunks of a file far away that are read together, along each axis of the screen.
 GATHERED = 8
@@ -87,6 +90,29 @@ def _decoder(dataset: Any, stored: np.dtype[Any], nbytes: int) -> Decoder | None
         return None
     creation = dataset.id.get_create_plist()
     filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
+    if filters[-1:] == [_FLETCHER32]:
+        return _checked(_unfiltered(filters[:-1], stored, nbytes))
+    return _unfiltered(filters, stored, nbytes)
+
+
+def _checked(decode: Decoder | None) -> Decoder | None:
+    """Chunks behind a checksum, which HDF5 puts last."""
+    if decode is None:
+        return None
+    inner = decode
+    import numcodecs
+
+    verify = numcodecs.Fletcher32().decode
+
+    def check(encoded: memoryview, out: NDArray[Any]) -> None:
+        if len(encoded) < 4:
+            raise ValueError(f"is truncated: {len(encoded)} bytes are less than a checksum")
+        inner(memoryview(verify(encoded)), out)
+
+    return check
+
+
+def _unfiltered(filters: list[int], stored: np.dtype[Any], nbytes: int) -> Decoder | None:
     if filters == []:
         return decoder_of("none", nbytes)
     if filters == [_DEFLATE] or (filters == [_SHUFFLE, _DEFLATE] and stored.itemsize == 1):
@@ -244,8 +270,12 @@ class LibraryArray:
         return [span for span in spans if span is not None]
 
     def _get(self, box: Any) -> NDArray[Any]:
+        # Filters may be anybody's: the box and a chunk is what it takes at the most.
+        nbytes = (math.prod(high - low for low, high in box) + math.prod(self._chunk)) * self.dtype.itemsize
+        allowance = nullcontext() if self.random_access else memory_allowance(nbytes, f"{self.where} at {box}")
         try:
-            return np.asarray(self._dataset[slices_of(box)])
+            with allowance:
+                return np.asarray(self._dataset[slices_of(box)])
         except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
             raise SourceError(
                 f"{self.where} cannot be read at {box} ({error}): the file is damaged, or its filter is not installed; "

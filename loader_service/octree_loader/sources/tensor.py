@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from octree_loader.sources.allowance import memory_allowance
 from octree_loader.sources.assembled import LevelArray
 from octree_loader.sources.base import Box, Piece, SourceError
 from octree_loader.sources.boxes import Gathering, Index, gather, indices_of, overlap_of, slices_of
+from octree_loader.sources.codec_chain import chain_decoder, widest_bytes
 from octree_loader.sources.codecs import encoded_bytes_most
+from octree_loader.sources.direct import DirectArray
 from octree_loader.sources.locations import shown_text
 from octree_loader.sources.stores import Store, name_in
 from octree_loader.sources.zarr_metadata import ArrayMetadata
@@ -43,7 +46,19 @@ def open_foreign_array(store: Store, node: str, metadata: ArrayMetadata) -> Leve
         try:
             return TensorArray(where, metadata, sizes, _open_tensor(folder, metadata.zarr_format))
         except (ValueError, NotImplementedError, OverflowError):
-            pass  # a codec that tensorstore does not have: zarr-python has more, and says what is wrong if not
+            pass  # a codec that tensorstore does not have: numcodecs has more
+    try:
+        document: Any = store.document(node, "zarr.json" if metadata.zarr_format == 3 else ".zarray")
+        decode = chain_decoder(document, metadata)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        decode = None  # zarr-python says what is wrong
+    if decode is not None:
+        fetch = store.chunks(node, metadata.key_prefix, metadata.separator, widest_bytes(document, metadata))
+
+        def name_chunk(index: Index) -> str:
+            return name_in(where, metadata.key_prefix + metadata.separator.join(map(str, index)))
+
+        return DirectArray(where, metadata, fetch, decode, name_chunk)
     try:
         return ZarrPythonArray(where, metadata, sizes, _open_zarr(store, node, metadata.zarr_format))
     except Exception as error:
@@ -195,7 +210,10 @@ class ZarrPythonArray(_ForeignArray):
             if not self._has_files(group.box):
                 continue
             try:
-                data = np.asarray(self._array[slices_of(group.box)])
+                with memory_allowance(_bytes_of(group.box, self.storage_chunk, self.dtype), self.where):
+                    data = np.asarray(self._array[slices_of(group.box)])
+            except SourceError:
+                raise
             except Exception as error:  # whatever the codec of a stranger raises
                 raise SourceError(
                     f"{self.where} cannot be read at {group.box}: {type(error).__name__}: {error}"
@@ -206,3 +224,8 @@ class ZarrPythonArray(_ForeignArray):
                 np.copyto(piece.out, data[within.in_chunk])
                 stored[number] = True
         return stored
+
+
+def _bytes_of(box: Box, chunk: Index, dtype: np.dtype[Any]) -> int:
+    """Bytes of a box and of a storage chunk, decoded."""
+    return (math.prod(high - low for low, high in box) + math.prod(chunk)) * dtype.itemsize

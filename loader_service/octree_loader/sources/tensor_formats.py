@@ -12,18 +12,19 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
 import numpy as np
 
+from octree_loader.sources.allowance import memory_allowance
 from octree_loader.sources.assembled import AssembledSource, LevelArray, Placing, assemble
-from octree_loader.sources.base import Box, SourceError
+from octree_loader.sources.base import Box, Piece, SourceError
 from octree_loader.sources.locations import shown_text
 from octree_loader.sources.placement import Numbers, axis_named
 from octree_loader.sources.stores import Store, check_node, name_in
-from octree_loader.sources.tensor import TensorArray, _context
+from octree_loader.sources.tensor import READS_UNDER_WAY, TensorArray, _context
 from octree_loader.sources.tiff import unit_named
 from octree_loader.sources.zarr_metadata import STORAGE_CHUNK_BYTES, ArrayMetadata, check_shape, plain_dtype
 from octree_protocol import limits
@@ -45,6 +46,17 @@ class _Turned(TensorArray):
 
     def _has_files(self, box: Box) -> bool:
         return super()._has_files(box) if self._asks else True
+
+    def read(self, pieces: Sequence[Piece]) -> list[bool]:
+        """See `base.Source.read`."""
+        if self._asks:
+            return super().read(pieces)
+        # What a shard of this format holds may be deflated, and nothing says how large it is.
+        nbytes = (
+            sum(out.nbytes for _, out in pieces) + READS_UNDER_WAY * math.prod(self.storage_chunk) * self.dtype.itemsize
+        )
+        with memory_allowance(nbytes, self.where):
+            return super().read(pieces)
 
 
 def _open(where: str, specification: dict[str, Any]) -> Any:

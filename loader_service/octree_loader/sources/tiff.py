@@ -112,8 +112,11 @@ def _open(path: str, stream: Any) -> Any:
 def _images(file: Any, path: str) -> list[list[Any]]:
     """The series of a file, each as its levels; pages that are smaller versions of the first belong to it."""
     try:
-        if file.is_ome and len(file.ome_metadata or "") > _XML_CHARACTERS:
-            raise SourceError(f"{path} has OME-XML longer than {_XML_CHARACTERS >> 20} MiB: it is damaged")
+        said = str(file.pages.first.description or "")
+        if len(said) > _XML_CHARACTERS:
+            raise SourceError(f"{path} has a description longer than {_XML_CHARACTERS >> 20} MiB: it is damaged")
+        if defines_entities(said):
+            raise SourceError(f"{path} has a description with XML entities of its own, which no microscope writes")
         series = [entry for entry in file.series if entry.keyframe.dtype is not None and 0 not in entry.shape]
     except SourceError:
         raise
@@ -133,6 +136,11 @@ def _images(file: Any, path: str) -> list[list[Any]]:
                 first.append(levels)
         images = [first, *(levels for levels in images[1:] if levels[0] not in first)]
     return images
+
+
+def defines_entities(xml: str) -> bool:
+    """Whether a document may grow as it is read: what it defines itself, it can use a billion times."""
+    return "<!DOCTYPE" in xml or "<!ENTITY" in xml
 
 
 def _plane(series: Any) -> tuple[int, int]:

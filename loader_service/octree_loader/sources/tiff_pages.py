@@ -10,12 +10,14 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from octree_loader.sources.allowance import memory_allowance
 from octree_loader.sources.base import Box, Piece, SourceError
 from octree_loader.sources.boxes import band_of
 from octree_loader.sources.codecs import encoded_bytes_most
@@ -24,6 +26,9 @@ from octree_loader.sources.zarr_metadata import STORAGE_CHUNK_BYTES, check_shape
 
 #: Compressions whose data say how large they decode, and that tifffile decodes as they say.
 _PICTURES = {6, 7, 33003, 33004, 33005, 33007, 34712, 34892, 34933, 34934, 50001}
+
+#: Compressions that are decoded into memory of a tile's size: none, LZW, Deflate, PackBits, LZMA, Zstandard.
+_BOUNDED = {1, 5, 8, 32773, 32946, 34925, 34926, 50000}
 
 
 class Axes(NamedTuple):
@@ -262,11 +267,16 @@ class TiffArray:
     def _decode(self, job: _Job, encoded: bytes) -> NDArray[Any]:
         """One tile or strip: (depth, length, width, samples)."""
         page = job.page
+        bounded = self._keyframe.compression in _BOUNDED
         if self._keyframe.compression in _PICTURES and page.header is None:
-            self._check_picture(encoded, job.what)
+            bounded = self._check_picture(encoded, job.what)
         tables = {"jpegtables": page.tables, "jpegheader": page.header} if page.tables or page.header else {}
+        allowance = nullcontext() if bounded else memory_allowance(self._segment_bytes, f"{job.what} of {self.where}")
         try:
-            data, _, _ = self._keyframe.decode(encoded, job.number, **tables)
+            with allowance:
+                data, _, _ = self._keyframe.decode(encoded, job.number, **tables)
+        except SourceError:
+            raise
         except Exception as error:  # each codec has exceptions of its own
             raise SourceError(
                 f"{job.what} of {self.where} cannot be decoded ({type(error).__name__}: {error}): write the file again"
@@ -274,15 +284,18 @@ class TiffArray:
         decoded: NDArray[Any] = data
         return decoded
 
-    def _check_picture(self, encoded: bytes, what: str) -> None:
-        """Refuse a tile that decodes to something larger than a tile: here the data, not the page, say how large."""
+    def _check_picture(self, encoded: bytes, what: str) -> bool:
+        """Refuse a tile that decodes to something larger than a tile: here the data, not the page, say how large.
+
+        Whether it could be told.
+        """
         from PIL import Image, UnidentifiedImageError
 
         try:
             with Image.open(io.BytesIO(encoded)) as picture:
                 width, height = picture.size
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-            return  # a codec that pillow does not know; the decoder will tell
+            return False  # a codec that pillow does not know
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise SourceError(f"{what} of {self.where} decodes to far more than it should: {error}") from None
         # Decoders pad to whole blocks, and some writers put the last, shorter strip into a longer one.
@@ -291,6 +304,7 @@ class TiffArray:
                 f"{what} of {self.where} decodes to {width} x {height} where it has "
                 f"{self._segment[3]} x {self._segment[2]}: the file is damaged"
             )
+        return True
 
     # --- pages -------------------------------------------------------------------------------------------------------
 
