@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,11 @@ log = logging.getLogger("octree.catalog")
 #: Told what opening came to: the plan, or the reason why there is none.
 Answer = Callable[[DatasetPlan | None, str], None]
 
+
+#: A store that is busy while a dataset is opened is asked again after so long, as long as that is not too late for
+#: whoever waits. Seconds.
+OPENING_PAUSES = (0.2, 0.8, 2.4)
+OPENING_SECONDS = 8.0
 
 #: So many levels above an array in memory are not kept on disk: to make a chunk of them costs less than a file.
 MADE_FROM_MEMORY = 2
@@ -129,12 +135,24 @@ class Catalog:
     def _open(self, entry: Entry) -> None:
         plan, reason = None, ""
         try:
-            plan = plan_spec(entry.number, entry.spec, self._tile_size, self._cache)
+            plan = self._plan_patiently(entry)
         except OctreeError as error:
             reason = str(error)
         except Exception as error:  # a source is other people's code
             reason = f"{shown_location(entry.spec.location)} does not open: {type(error).__name__}: {error}"
         self._call(lambda: self._opened(entry, plan, reason))
+
+    def _plan_patiently(self, entry: Entry) -> DatasetPlan:
+        """Plan a dataset; where its store is busy for a moment, try again a little later."""
+        give_up = time.monotonic() + OPENING_SECONDS
+        for pause in OPENING_PAUSES:
+            try:
+                return plan_spec(entry.number, entry.spec, self._tile_size, self._cache)
+            except SourceError as error:
+                if not error.transient or time.monotonic() + pause > give_up:
+                    raise
+            time.sleep(pause)
+        return plan_spec(entry.number, entry.spec, self._tile_size, self._cache)
 
     def _opened(self, entry: Entry, plan: DatasetPlan | None, reason: str) -> None:
         entry.plan, entry.reason = plan, reason
@@ -182,13 +200,13 @@ def plan_spec(number: int, spec: SourceSpec, tile_size: int, cache: CacheRoot | 
     """Open a dataset here and now, and plan its chunks, also those of the levels that it lacks. Raises `SourceError`.
 
     The option `levels` is ``made`` (the default), ``stored`` (only those that the source has), or ``zero-only``
-    (full resolution and nothing else).
+    (full resolution and nothing else). `make_levels` is ``background`` (all of them, while nobody waits for anything)
+    or ``on-demand`` (each chunk when somebody looks at it). The default is the latter for what is far away: nobody
+    asked us to fetch all of it.
     """
-    which = spec.options.get("levels", "made")
-    if not isinstance(which, str):
-        which = "made"  # it is the argument of a factory
-    if which not in ("made", "stored", "zero-only"):
-        raise SourceError(f"dataset {spec.name!r}: the option levels is {which!r}: say made, stored or zero-only")
+    which = _choice(spec, "levels", ("made", "stored", "zero-only"), "made")
+    usual = "on-demand" if is_remote(spec.location) else "background"
+    when = _choice(spec, "make_levels", ("background", "on-demand"), usual)
     source = open_source(spec)
     described = describe(source)
     if which == "zero-only":
@@ -203,16 +221,28 @@ def plan_spec(number: int, spec: SourceSpec, tile_size: int, cache: CacheRoot | 
     samples = bool(getattr(source, "can_sample", False))
     all_made = missing_levels(described, deepest, tile_size, sampled=samples)
     plan = plan_dataset(number, spec.name, replace(described, levels=(*described.levels, *all_made)), tile_size)
-    making = Making(len(described.levels), len(all_made) > len(made))
+    making = Making(len(described.levels), len(all_made) > len(made), background=when == "background")
     if cache is not None:
         levels = plan.dataset.levels
         kept_from = first_kept(levels, making.stored, voxel_bytes(plan), cache.nbytes_most)
-        key = fingerprint(spec.location, spec.options, levels, f"{plan.dataset.dtype} {plan.dataset.kind}")
+        options = {option: said for option, said in spec.options.items() if option != "make_levels"}
+        key = fingerprint(spec.location, options, levels, f"{plan.dataset.dtype} {plan.dataset.kind}")
         if not key and described.levels[-1].random_access:
             kept_from = max(kept_from, making.stored + MADE_FROM_MEMORY)
         kept = range(kept_from, making.averaged(len(levels)).stop)
         making = replace(making, kept_from=kept_from, cache=cache.claim(key, plan.dataset, kept))
     return replace(plan, making=making)
+
+
+def _choice(spec: SourceSpec, option: str, choices: tuple[str, ...], usual: str) -> str:
+    """What an option says, or `usual` if it says nothing."""
+    said = spec.options.get(option, usual)
+    if not isinstance(said, str):
+        return usual  # it is the argument of a factory
+    if said not in choices:
+        allowed = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        raise SourceError(f"dataset {spec.name!r}: the option {option} is {said!r}: say {allowed}")
+    return said
 
 
 def voxel_bytes(plan: DatasetPlan) -> int:

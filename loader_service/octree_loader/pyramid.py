@@ -39,12 +39,15 @@ class Making:
         The first level that is kept in the cache; finer ones would take too much room, and are made anew each time.
     cache
         Folder of the cache; "" is none.
+    background
+        Whether all of them are made while nobody waits for anything, or each where somebody looks.
     """
 
     stored: int
     sampled: bool = False
     kept_from: int = 0
     cache: str = ""
+    background: bool = True
 
     def averaged(self, levels: int) -> range:
         """The levels that are averages, of a dataset of so many `levels`."""

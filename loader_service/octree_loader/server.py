@@ -27,7 +27,6 @@ from octree_loader.placement import Offer
 from octree_loader.planning import DatasetPlan
 from octree_loader.pools import Pools
 from octree_loader.scheduler import Scheduler
-from octree_loader.sources.locations import is_remote
 from octree_protocol import PROTOCOL_VERSION, limits
 from octree_protocol.messages import (
     Ack,
@@ -318,11 +317,10 @@ class Server:
                 self.scheduler.add_dataset(plan, voxel_bytes(plan))
                 spec = self.catalog.entries[plan.dataset.name].spec
                 self._pools.add_dataset(plan, spec)
-                # What is far away is read when somebody looks at it: nobody asked us to fetch all of it.
-                wanted = not self.settings.force_synchronous and not is_remote(spec.location)
-                if plan.making is not None and plan.making.cache and wanted:
-                    cache = LevelCache(plan.making.cache, plan.dataset, plan.making.kept(len(plan.levels)))
-                    self.builder.add(plan.dataset, plan.making, cache.has)
+                making = plan.making
+                if making is not None and making.cache and making.background and not self.settings.force_synchronous:
+                    cache = LevelCache(making.cache, plan.dataset, making.kept(len(plan.levels)))
+                    self.builder.add(plan.dataset, making, cache.has)
                     self._demanded = time.monotonic()
             self.peers.send(client, Described(plan.dataset, message.about))
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.http_server import HttpServer
 
+import octree_loader.catalog
 from octree_loader.catalog import Catalog, plan_spec, voxel_bytes
 from octree_loader.planning import DatasetPlan
 from octree_loader.sources.base import SourceError, SourceSpec
@@ -74,3 +76,31 @@ def test_a_plan_knows_its_number_and_the_bytes_of_a_voxel(file: Path) -> None:
     assert voxel_bytes(plan) == 2
     with pytest.raises(SourceError):
         plan_spec(0, SourceSpec("a", str(file) + ".not"), 64)
+
+
+def test_levels_are_made_in_the_background_here_and_on_demand_from_afar(file: Path) -> None:
+    def background(location: str, **options: object) -> bool:
+        making = plan_spec(0, SourceSpec("a", location, options), 64).making
+        assert making is not None
+        return making.background
+
+    assert background(str(file))
+    assert not background(str(file), make_levels="on-demand")
+    with HttpServer(file.parent) as server:
+        assert not background(f"{server.url}/a.npy")
+        assert background(f"{server.url}/a.npy", make_levels="background")
+    with pytest.raises(SourceError, match="make_levels is 'never': say background or on-demand"):
+        background(str(file), make_levels="never")
+
+
+def test_a_store_that_is_busy_for_a_moment_is_asked_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(octree_loader.catalog, "OPENING_PAUSES", (0.01, 0.01))
+    with HttpServer(file.parent) as server:
+        for fault, times, opens in ((503, 4, True), (503, None, False), (400, 1, False)):
+            server.behaviour.fail("", fault, times)
+            loop, told = OwnThread(), []
+            catalog = Catalog((SourceSpec("a", f"{server.url}/a.npy"),), 64, loop.calls.put)
+            catalog.open("a", lambda plan, reason, told=told: told.append((plan, reason)))
+            loop.run_one()
+            assert (told[0][0] is not None) == opens
+            assert opens or f"answers {fault}" in told[0][1]

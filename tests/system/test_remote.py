@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from tests.http_server import HttpServer
+from tests.system.daemons import wait_for
 
 import octree_client
+from octree_loader.downsample import downsample
 from octree_protocol.errors import OctreeError
 
 _PIXELS = np.random.default_rng(5).integers(1, 60_000, (512, 512), dtype=np.uint16)
@@ -26,6 +30,10 @@ def server(tmp_path: Path) -> Iterator[HttpServer]:
         tmp_path / "shards.zarr", shape=_PIXELS.shape, chunks=(64, 64), shards=(256, 256), dtype=_PIXELS.dtype
     )
     sharded[:] = _PIXELS
+    tifffile.imwrite(tmp_path / "tiled.tif", _PIXELS, tile=(64, 64), compression="zlib")
+    with h5py.File(tmp_path / "chunks.h5", "w") as file:
+        file.create_dataset("data", data=_PIXELS, chunks=(64, 64), compression="gzip")
+    np.save(tmp_path / "plain.npy", _PIXELS)
     with HttpServer(tmp_path) as running:
         yield running
 
@@ -57,3 +65,22 @@ def test_missing_is_the_fill_value_and_failed_says_where_and_why(server: HttpSer
         with pytest.raises(OctreeError, match=r"plain\.zarr/c/2/2 .*410"):
             level[128:192, 128:192]
         np.testing.assert_array_equal(level[:64, :64], _PIXELS[:64, :64])
+
+
+@pytest.mark.parametrize("name", ["tiled.tif", "chunks.h5", "plain.npy"])
+def test_files_come_over_http_and_failures_pass(server: HttpServer, name: str) -> None:
+    with octree_client.open(f"{server.url}/{name}", settings=_SETTINGS) as session:
+        server.behaviour.fail(name, 503, times=3)
+        level = session.dataset().levels[0]
+        np.testing.assert_array_equal(level[:128, :128], _PIXELS[:128, :128])
+        np.testing.assert_array_equal(level[:, :], _PIXELS)
+        np.testing.assert_array_equal(session.dataset().levels[1][...], downsample(_PIXELS, (0, 1)))
+
+
+def test_levels_from_afar_are_made_in_the_background_if_that_is_said(server: HttpServer, tmp_path: Path) -> None:
+    settings = {**_SETTINGS, "memory": {"arena_bytes": "64MiB", "cache_directory": str(tmp_path / "cache")}}
+    with octree_client.open(f"{server.url}/tiled.tif", settings=settings, make_levels="background") as session:
+        image = session.dataset()
+        wait_for(lambda: image.progress()[1] and image.progress()[0] == image.progress()[1], 45.0)
+    with octree_client.open(f"{server.url}/tiled.tif", settings=settings) as session:
+        assert session.dataset().progress() == (0, 0)

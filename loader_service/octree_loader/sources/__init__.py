@@ -22,7 +22,7 @@ def open_source(spec: SourceSpec) -> Source:
     Options that every location takes: `axes` (one letter each, ``"tzyx"``, or a list of names), `scale` and
     `translation` (of level 0, one number an axis, in world units), `rgb` (the last axis holds 3 or 4 samples of a
     colour), `delay_ms` (simulate a slow store, see `delayed`), `levels`
-    (see `catalog`). The others are keyword arguments of the factory.
+    and `make_levels` (see `catalog`). The others are keyword arguments of the factory.
 
     Raises
     ------
@@ -30,12 +30,10 @@ def open_source(spec: SourceSpec) -> Source:
         Whatever is wrong, in one sentence that names the place, the reason and the cure.
     """
     from octree_loader.sources.delayed import delay_source
-    from octree_loader.sources.opening import open_location, own_options
+    from octree_loader.sources.opening import open_location, own_options, without_catalog_options
 
     try:
-        options, others = own_options(
-            {key: said for key, said in spec.options.items() if key != "levels" or not isinstance(said, str)}
-        )
+        options, others = own_options(without_catalog_options(spec.options))
         return delay_source(open_location(spec.location, options, others), options.delay_ms)
     except SourceError as error:
         raise SourceError(f"dataset {spec.name!r}: {error}", transient=error.transient) from error.__cause__

@@ -11,7 +11,7 @@ import os
 from octree_loader.sources.base import SourceSpec
 from octree_loader.sources.local import images_inside
 from octree_loader.sources.locations import is_remote
-from octree_loader.sources.opening import CATALOG_OPTIONS, local_path, own_options
+from octree_loader.sources.opening import local_path, own_options, without_catalog_options
 from octree_protocol import limits
 
 #: Options that say where an image lies: those of an image need not fit its labels.
@@ -29,7 +29,7 @@ def specs_inside(spec: SourceSpec) -> list[SourceSpec]:
     if is_remote(spec.location):
         from octree_loader.sources import remote_opening
 
-        options = {key: said for key, said in spec.options.items() if key not in CATALOG_OPTIONS}
+        options = without_catalog_options(spec.options)
         found = remote_opening.images_inside(spec.location, own_options(options)[1])
     else:
         path = local_path(spec.location)

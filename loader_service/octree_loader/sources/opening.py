@@ -19,7 +19,8 @@ from octree_protocol import limits
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", re.ASCII)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
-#: Options that say which levels there are: for the daemon's catalogue, not for what opens the data.
+#: Options that say which levels there are, and when they are made: for the daemon's catalogue, not for what opens the
+#: data. Always a text; anything else of these names is an argument of a factory.
 CATALOG_OPTIONS = frozenset({"levels", "make_levels"})
 
 #: Options that mean the same at every location; the others belong to a factory.
@@ -35,6 +36,11 @@ class OwnOptions:
 
     placing: Placing = field(default_factory=Placing)
     delay_ms: float = 0.0
+
+
+def without_catalog_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options` for what opens the data."""
+    return {key: said for key, said in options.items() if key not in CATALOG_OPTIONS or not isinstance(said, str)}
 
 
 def own_options(options: Mapping[str, Any]) -> tuple[OwnOptions, dict[str, Any]]:
