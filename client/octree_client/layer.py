@@ -65,6 +65,8 @@ class ImageLayer:
         self.kind: LayerKind = kind
         self.channel = channel
         self.frame = LayerFrame()
+        #: Makes a name that is free in its viewer of one that is wished for.
+        self.choose_name: Callable[[str], str] = str
         self._name = name
         self._look = look
         self._dressed: tuple[TiledImage, str] | None = None
@@ -85,14 +87,15 @@ class ImageLayer:
 
     @property
     def name(self) -> str:
-        """Unique in its viewer; a viewer renames a layer that takes another one's name."""
+        """Unique in its viewer; a name that is taken gets a number."""
         return self._name
 
     @name.setter
     def name(self, name: str) -> None:
+        name = self.choose_name(str(name))
         if name != self._name:
-            self._name = str(name)
-            self.events.emit("name", self._name)
+            self._name = name
+            self.events.emit("name", name)
 
     @property
     def dataset(self) -> Dataset:

@@ -6,6 +6,7 @@ Knows nothing of drawing: the viewer listens to it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, overload
 
 from psygnal import Signal, SignalGroup
@@ -89,10 +90,11 @@ class LayerList(Sequence["ImageLayer"]):
 
     def insert(self, index: int, layer: ImageLayer) -> None:
         """Put a layer at a place, and make it the active one; a name that is taken gets a number."""
-        layer.name = self._free_name(layer.name, layer)
+        layer.choose_name = partial(self._free_name, layer)
+        layer.name = layer.name
         index = min(max(index if index >= 0 else len(self._layers) + index, 0), len(self._layers))
         self._layers.insert(index, layer)
-        layer.events.connect(lambda name, value, layer=layer: self._changed(layer, name, value))
+        layer.events.connect(lambda name, value, layer=layer: self.events.changed.emit(layer, name, value))
         self.events.inserted.emit(index, layer)
         self.active = layer
 
@@ -105,6 +107,7 @@ class LayerList(Sequence["ImageLayer"]):
         number = self.index(layer)
         gone = self._layers.pop(number)
         gone.events.disconnect()
+        gone.choose_name = str
         if self._active is gone:
             self.active = self._layers[min(number, len(self._layers) - 1)] if self._layers else None
         self.events.removed.emit(number, gone)
@@ -123,15 +126,7 @@ class LayerList(Sequence["ImageLayer"]):
         if source != target:
             self.events.moved.emit(source, target)
 
-    def _changed(self, layer: ImageLayer, name: str, value: object) -> None:
-        if name == "name":
-            free = self._free_name(layer.name, layer)
-            if free != value:
-                layer.name = free
-                return
-        self.events.changed.emit(layer, name, value)
-
-    def _free_name(self, name: str, layer: ImageLayer) -> str:
+    def _free_name(self, layer: ImageLayer, name: str) -> str:
         taken = {mine.name for mine in self._layers if mine is not layer}
         if name not in taken:
             return name

@@ -1,0 +1,280 @@
+"""Several layers in one viewer, through the whole chain: pictures against numpy, wants, names, units, channels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.client.reference import clear_of, colours, inside, resample, voxel_positions
+
+import octree_client
+from octree_client.colormaps import UnknownColormap, colormap_table
+from octree_client.viewer import BACKGROUND, Viewer
+from octree_loader.demo.pyramid import write_pyramid
+
+pytestmark = pytest.mark.gl
+
+GROUND = np.rint(np.array(BACKGROUND) * 255)
+
+
+@pytest.fixture(scope="module")
+def voxels() -> dict[str, np.ndarray]:
+    chance = np.random.default_rng(3)
+    return {
+        "ground": chance.integers(0, 256, (120, 160)).astype("u1"),
+        "upper": chance.integers(0, 60000, (60, 50)).astype("u2"),
+        "stack": chance.integers(0, 4000, (3, 2, 5, 70, 90)).astype("u2"),
+    }
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory, voxels: dict[str, np.ndarray]) -> Iterator[octree_client.Session]:
+    folder = tmp_path_factory.mktemp("layers")
+    for name in ("ground", "upper"):
+        np.save(folder / f"{name}.npy", voxels[name])
+    write_pyramid(folder / "stack.zarr", voxels["stack"], axes="tczyx", chunk=64, levels=1)
+    tell(folder / "stack.zarr")
+    sources: dict[str, Any] = {
+        "ground": str(folder / "ground.npy"),
+        "upper": {"source": str(folder / "upper.npy"), "scale": (2.0, 3.0), "translation": (-20.0, 10.0)},
+        "stack": str(folder / "stack.zarr"),
+    }
+    settings = {"memory": {"arena_bytes": "64MiB"}, "octree": {"tile_size": 64}}
+    with octree_client.open(datasets=sources, settings=settings) as session:
+        yield session
+
+
+def tell(path: Path) -> None:
+    """Give the channels a name, a colour and a window, as microscopes do."""
+    file = path / "zarr.json"
+    said = json.loads(file.read_text())
+    channel = {"active": True, "coefficient": 1, "family": "linear"}
+    said["attributes"]["ome"]["omero"] = {
+        "channels": [
+            channel | {"label": "DAPI", "color": "0000FF", "window": {"start": 10, "end": 3000, "min": 0, "max": 4095}},
+            channel | {"label": "GFP", "color": "00FF00", "window": {"start": 50, "end": 2000, "min": 0, "max": 4095}},
+        ]
+    }
+    file.write_text(json.dumps(said))
+
+
+@pytest.fixture
+def viewer() -> Iterator[Viewer]:
+    with Viewer(size=(200, 150), visible=False) as viewer:
+        yield viewer
+
+
+def of_layer(viewer: Viewer, number: int, plane: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """RGB 0 .. 1 and alpha of one layer as numpy draws it, and which pixels are no voxel's border."""
+    layer, camera = viewer.layers[number], viewer.camera
+    level = layer.levels[0]
+    table = colormap_table(layer.colormap)
+    values = resample(lambda rows, columns: plane[rows, columns], level, camera, "nearest")
+    rgba = colours(values, layer.contrast_limits, layer.gamma, table)
+    rows, columns = (clear_of(p, 2e-3) for p in voxel_positions(level, camera))
+    return rgba[..., :3] / 255, inside(level, camera)[..., None] * 1.0, rows[:, None] & columns[None, :]
+
+
+def blended(below: np.ndarray, rgb: np.ndarray, there: np.ndarray, layer: Any, lowest: bool) -> np.ndarray:
+    alpha = there * (1.0 if layer.blending == "opaque" else layer.opacity)
+    if layer.blending == "additive":
+        added = np.where(lowest & (there > 0), 0.0, below) + rgb * alpha
+        return np.rint(np.clip(added, 0, 1) * 255) / 255
+    if layer.blending == "minimum":
+        white = 1 - alpha + rgb * alpha
+        return np.where(there > 0, white if lowest else np.minimum(below, white), below)
+    return np.rint((below * (1 - alpha) + rgb * alpha) * 255) / 255
+
+
+def compare(viewer: Viewer, planes: list[np.ndarray]) -> None:
+    viewer.wait_until_final(20)
+    expected = np.broadcast_to(GROUND / 255, (150, 200, 3))
+    clear = np.ones((150, 200), bool)
+    for number, plane in enumerate(planes):
+        rgb, there, good = of_layer(viewer, number, plane)
+        expected = blended(expected, rgb, there, viewer.layers[number], number == 0)
+        clear &= good
+    assert clear.mean() > 0.5
+    error = np.abs(viewer.render()[..., :3] - expected * 255).max(-1)[clear]
+    # What is below is rounded to eight bits before the next layer is mixed with it.
+    assert error.max() <= 1.01 * len(planes)
+    assert (error > 1.01).mean() < 1e-3
+
+
+@pytest.mark.parametrize("upper", ["translucent", "additive", "minimum", "opaque"])
+@pytest.mark.parametrize("lower", ["translucent", "additive", "minimum", "opaque"])
+def test_two_layers_are_blended_as_numpy_blends(
+    viewer: Viewer, session: octree_client.Session, voxels: dict[str, np.ndarray], lower: str, upper: str
+) -> None:
+    viewer.add(session.dataset("ground"), blending=lower, colormap="viridis", contrast_limits=(20, 230))
+    viewer.add(session.dataset("upper"), blending=upper, colormap="#ff8000", contrast_limits=(100, 50000))
+    for layer, opacity in zip(viewer.layers, (0.8, 0.6), strict=True):
+        layer.interpolation, layer.opacity = "nearest", opacity
+    viewer.set_view((50.13, 70.21), 0.913)
+    compare(viewer, [voxels["ground"], voxels["upper"]])
+
+
+def test_order_visibility_and_removal(
+    viewer: Viewer, session: octree_client.Session, voxels: dict[str, np.ndarray]
+) -> None:
+    heard: list[Any] = []
+    for name in ("inserted", "removed", "moved", "active"):
+        getattr(viewer.layers.events, name).connect(lambda *said, name=name: heard.append((name, *said)))
+    (ground,) = viewer.add(session.dataset("ground"), contrast_limits=(0, 255))
+    (upper,) = viewer.add(session.dataset("upper"), contrast_limits=(0, 60000))
+    for layer in viewer.layers:
+        layer.interpolation, layer.opacity = "nearest", 0.7
+    viewer.set_view((50.13, 70.21), 0.913)
+    compare(viewer, [voxels["ground"], voxels["upper"]])
+    viewer.layers.move(0, 1)
+    assert [layer.name for layer in viewer.layers] == ["upper", "ground"]
+    compare(viewer, [voxels["upper"], voxels["ground"]])
+    requests = ground.pager.requests
+    ground.visible = False
+    assert viewer.layers.active is upper
+    viewer.wait_until_final(20)
+    assert (ground.pager._last_want, ground.pieces, ground.status().cells) == ([], [], 0)
+    assert ground.pager.requests <= requests + 1
+    viewer.layers.remove("ground")
+    compare(viewer, [voxels["upper"]])
+    assert [said[0] for said in heard] == ["inserted", "active", "inserted", "active", "moved", "removed"]
+    viewer.layers.clear()
+    assert viewer.layers.active is None
+    assert (viewer.render()[..., :3] == GROUND).all()
+
+
+def test_each_layer_tells_what_was_changed(viewer: Viewer, session: octree_client.Session) -> None:
+    (layer,) = viewer.add(session.dataset("ground"))
+    (other,) = viewer.add(session.dataset("ground"))
+    assert other.name == "ground [2]"
+    viewer.wait_until_final(20)
+    heard: list[Any] = []
+    layer.events.connect(lambda name, value: heard.append((name, value)))
+    layer.gamma, layer.opacity, layer.colormap, layer.name = 2.0, 0.5, "#123456", "ground [2]"
+    assert layer.name == "ground [2] [2]"
+    layer.gamma = 2
+    layer.contrast_limits = (1, 2)
+    assert heard == [
+        ("gamma", 2.0),
+        ("opacity", 0.5),
+        ("colormap", "#123456"),
+        ("name", "ground [2] [2]"),
+        ("contrast_limits", (1.0, 2.0)),
+        ("auto_contrast", False),
+    ]
+    for name, value in (("gamma", 0), ("opacity", 2), ("blending", "darker"), ("contrast_limits", (0, np.nan))):
+        with pytest.raises(ValueError, match="not"):
+            setattr(layer, name, value)
+    with pytest.raises(UnknownColormap, match="no-such-map"):
+        layer.colormap = "no-such-map"
+    with pytest.raises(KeyError, match="there are 'ground \\[2\\] \\[2\\]', 'ground \\[2\\]'"):
+        viewer.layers["nobody"]
+    assert layer.full_range() == (0.0, 255.0)
+    counts, edges = layer.histogram()
+    assert counts.sum() > 1000
+    assert len(edges) == len(counts) + 1
+    layer.auto_quantiles = (0.25, 0.75)
+    layer.contrast_limits = None
+    low, high = layer.contrast_limits
+    assert 40 < low < 120 < high < 210
+
+
+def test_channels_are_layers_in_their_colours_and_can_be_merged(
+    viewer: Viewer, session: octree_client.Session, voxels: dict[str, np.ndarray]
+) -> None:
+    layers = viewer.add(session.dataset("stack"))
+    assert [layer.name for layer in layers] == ["stack · DAPI", "stack · GFP"]
+    assert [layer.colormap for layer in layers] == ["#0000ff", "#00ff00"]
+    assert [layer.contrast_limits for layer in layers] == [(10.0, 3000.0), (50.0, 2000.0)]
+    assert viewer.dims.axes == ("t", "z", "y", "x")
+    for layer in layers:
+        layer.interpolation = "nearest"
+    viewer.dims.set_index("t", 2)
+    viewer.dims.set_index("z", 4)
+    viewer.set_view((35.1, 45.1), 0.5)
+    compare(viewer, [voxels["stack"][2, 0, 4], voxels["stack"][2, 1, 4]])
+    (merged,) = viewer.merge_channels(layers)
+    assert viewer.dims.axes == ("t", "c", "z", "y", "x")
+    viewer.dims.set_index("c", 1)
+    merged.interpolation, merged.contrast_limits = "nearest", (0, 4000)
+    compare(viewer, [voxels["stack"][2, 1, 4]])
+    assert len(viewer.split_channels(merged)) == 2
+    assert len(viewer.layers) == 2
+    with pytest.raises(ValueError, match="has the channels 0 to 1, not 2"):
+        viewer.add(session.dataset("stack"), channel=2)
+
+
+@pytest.mark.parametrize("displayed", [("z", "x"), ("x", "y"), ("y", "z"), ("x", "t")])
+def test_any_two_axes_are_displayed(
+    viewer: Viewer, session: octree_client.Session, voxels: dict[str, np.ndarray], displayed: tuple[str, str]
+) -> None:
+    (layer,) = viewer.add(session.dataset("stack"), channel=1, contrast_limits=(0, 4000), colormap="gray")
+    layer.interpolation = "nearest"
+    viewer.set_view((20.0, 30.0), 0.5)
+    viewer.dims.set_index("t", 1)
+    viewer.dims.set_index("z", 3)
+    viewer.dims.set_displayed(*displayed)
+    # What was in the middle of the picture is there still.
+    place = {"t": 1.0, "z": 3.0, "y": 20.0, "x": 30.0}
+    assert viewer.camera.center == tuple(place[axis] for axis in displayed)
+    assert viewer.dims.point == {axis: place[axis] for axis in viewer.dims.hidden}
+    viewer.set_view((2.03, 30.06) if displayed[0] == "z" else None, 0.33)
+    index = tuple(slice(None) if axis in displayed else int(place[axis]) for axis in "tzyx")
+    plane = voxels["stack"][:, 1][index]
+    if "tzyx".index(displayed[0]) > "tzyx".index(displayed[1]):
+        plane = plane.T
+    compare(viewer, [plane])
+
+
+def test_units_line_up_to_the_voxel_centre(tmp_path: Path, viewer: Viewer) -> None:
+    """The same place in nanometres and in micrometres, at half the voxel size."""
+    coarse = np.zeros((32, 32), "u1")
+    coarse[10, 20] = 255
+    fine = np.zeros((64, 64), "u1")
+    fine[20:22, 40:42] = 255
+    write_pyramid(tmp_path / "micro.zarr", coarse, scale=0.5, chunk=32)
+    write_pyramid(tmp_path / "nano.zarr", fine, scale=250.0, chunk=64, levels=1)
+    file = tmp_path / "nano.zarr" / "zarr.json"
+    said = json.loads(file.read_text())
+    scale = said["attributes"]["ome"]["multiscales"][0]
+    for axis in scale["axes"]:
+        axis["unit"] = "nanometer"
+    # The centre of fine voxel 0 lies a quarter of a coarse voxel before that of coarse voxel 0.
+    scale["datasets"][0]["coordinateTransformations"] = [
+        {"type": "scale", "scale": [250.0, 250.0]},
+        {"type": "translation", "translation": [-125.0, -125.0]},
+    ]
+    file.write_text(json.dumps(said))
+    with octree_client.open(datasets={"micro": str(tmp_path / "micro.zarr"), "nano": str(tmp_path / "nano.zarr")}) as s:
+        viewer.add(s.dataset("micro"), colormap="#ff0000", contrast_limits=(0, 255), blending="additive")
+        viewer.add(s.dataset("nano"), colormap="#00ff00", contrast_limits=(0, 255), blending="additive")
+        assert viewer.dims.units == {"y": "micrometer", "x": "micrometer"}
+        for layer in viewer.layers:
+            layer.interpolation = "nearest"
+        viewer.set_view((5.0, 10.0), 0.0101)
+        viewer.wait_until_final(20)
+        picture = viewer.render()
+        assert (picture[..., 0] > 128).sum() > 1000
+        assert ((picture[..., 0] > 128) == (picture[..., 1] > 128)).all()
+        assert viewer.layers[1].value_at(5.0, 10.0) == 255
+        assert viewer.layers[1].value_at(4.7, 10.0) == 0
+        viewer.layers.clear()
+
+
+def test_a_layer_that_is_not_there_at_the_position_is_not_drawn(viewer: Viewer, session: octree_client.Session) -> None:
+    (ground,) = viewer.add(session.dataset("ground"))
+    viewer.add(session.dataset("stack"), channel=0)
+    viewer.wait_until_final(20)
+    assert ground.status().cells > 0
+    viewer.dims.set_displayed("z", "x")
+    viewer.wait_until_final(20)
+    assert ground.status().cells == 0  # it has no z
+    assert viewer.layers[1].status().cells > 0
+    viewer.dims.swap()
+    viewer.dims.set_displayed("y", "x")
+    viewer.wait_until_final(20)
+    assert ground.status().cells > 0
