@@ -6,6 +6,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from octree_protocol.messages import Announce
 
 #: Whoever wants chunks; the scheduler only tells one from another.
@@ -28,26 +30,21 @@ class PoolSpec(NamedTuple):
     one_by_one: bool = False
 
 
-class Part(NamedTuple):
-    """One chunk of a load, and where its bytes go."""
+class Load(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Instruction: worker `worker` of pool `pool` reads the chunks at `indices` into the slots at `slots`.
 
-    grid_index: tuple[int, ...]
-    slot: int
-
-
-class Load(NamedTuple):
-    """Instruction: worker `worker` of pool `pool` reads these chunks of one storage chunk.
-
-    The lower the `rank`, the sooner.
+    They are cut from one storage chunk, or lie in one shard. `concurrent`: in a thread of its own, since it will mostly
+    wait. The lower the `rank`, the sooner. What a worker must know of it stands first: see `orders.LoadOrder`.
     """
 
     task: int
-    pool: int
-    worker: int
     dataset: int
     level: int
     concurrent: bool
-    parts: tuple[Part, ...]
+    indices: tuple[tuple[int, ...], ...]
+    slots: tuple[int, ...]
+    pool: int
+    worker: int
     rank: int = 0
 
 

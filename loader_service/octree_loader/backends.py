@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from octree_loader.actions import Load
@@ -27,8 +27,8 @@ class PoolEvents(Protocol):
     def worker_leaves(self, pool: int, worker: int) -> None:
         """A worker is to be given nothing any more; what it has under way ends one by one."""
 
-    def outcome(self, outcome: Outcome) -> None:
-        """A load has ended."""
+    def outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """Loads have ended."""
 
     def pool_offered(self, pool: int, workers: int, threads: int) -> None:
         """A cluster offers a pool so many workers, with so many threads in all."""

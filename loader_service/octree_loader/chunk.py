@@ -7,6 +7,7 @@ from enum import Enum
 
 from octree_loader.actions import Client
 from octree_loader.delay import ViewQueue
+from octree_loader.outbox import Outbox
 from octree_protocol.geometry import Level
 from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import Ready
@@ -20,6 +21,9 @@ class ChunkState(Enum):
     READY = "ready"
     MISSING = "missing"
     FAILED = "failed"
+
+
+_WAITING = ChunkState.WAITING
 
 
 class Chunk:
@@ -46,7 +50,7 @@ class Chunk:
     def __init__(self, key: ChunkKey, cut: LevelCut, now: float) -> None:
         self.key = key
         self.shape, self.nbytes = cut.shape_and_bytes(key.index)
-        self.state = ChunkState.WAITING
+        self.state = _WAITING
         self.views: list[View] = []
         self.since = now
         self.not_before = 0.0
@@ -64,13 +68,14 @@ class Chunk:
 
 
 class View:
-    """One working set of one client, and what of it still waits, by pool."""
+    """One working set of one client, and what of it still waits, by pool. `outbox`: where the client is told."""
 
-    __slots__ = ("client", "number", "queues", "sequence", "wanted")
+    __slots__ = ("client", "number", "outbox", "queues", "sequence", "wanted")
 
-    def __init__(self, client: Client, number: int) -> None:
+    def __init__(self, client: Client, number: int, outbox: Outbox) -> None:
         self.client = client
         self.number = number
+        self.outbox = outbox
         self.sequence = -1
         self.wanted: dict[ChunkKey, Chunk] = {}
         self.queues: dict[int, ViewQueue] = {}

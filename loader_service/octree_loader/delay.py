@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 #: (rank, chunk) of what may start.
 Ranked = tuple[int, "Chunk"]
 
+#: (when it may start, rank, chunk).
+Delayed = tuple[float, int, "Chunk"]
+
 
 def _descending(entry: Ranked) -> int:
     return -entry[0]
 
 
-def _latest_first(entry: tuple[float, int, Chunk]) -> float:
+def _latest_first(entry: Delayed) -> float:
     return -entry[0]
 
 
@@ -32,10 +35,10 @@ class ViewQueue:
     __slots__ = ("delayed", "ready")
 
     def __init__(self) -> None:
-        self.delayed: list[tuple[float, int, Chunk]] = []
+        self.delayed: list[Delayed] = []
         self.ready: list[Ranked] = []
 
-    def replace(self, ready: list[Ranked], delayed: list[tuple[float, int, Chunk]]) -> None:
+    def replace(self, ready: list[Ranked], delayed: list[Delayed]) -> None:
         """Take over the entries of a new Want."""
         ready.sort(key=_descending)
         if len(delayed) > 1:

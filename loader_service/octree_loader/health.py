@@ -47,7 +47,7 @@ class LoadLog:
             "time": round(time.time(), 6),
             "dataset": load.dataset,
             "level": load.level,
-            "chunks": [list(part.grid_index) for part in load.parts],
+            "chunks": [list(index) for index in load.indices],
             "pool": load.pool,
             "worker": load.worker,
             "ms": round(outcome.wall_ns * 1e-6, 3),

@@ -23,12 +23,10 @@ from octree_loader.loop import Loop
 from octree_loader.memory import Segment
 from octree_loader.orders import (
     PACKET_BYTES,
-    LoadOrder,
-    LoadOrders,
     OpenDataset,
     decode_outcomes,
+    encode_loads,
     encode_order,
-    order_of,
 )
 from octree_loader.worker import Loader, run_process, serve
 
@@ -183,19 +181,23 @@ class LocalWorkers:
 
     def load(self, loads: list[Load]) -> None:
         """See `Backend`: in packets as large as they come."""
-        orders: dict[tuple[int, int], list[LoadOrder]] = {}
+        batches: dict[tuple[int, int], list[Load]] = {}
         for load in loads:
-            orders.setdefault((load.pool, load.worker), []).append(order_of(load))
-        for place, batch in orders.items():
+            place = load.pool, load.worker
+            if place in batches:
+                batches[place].append(load)
+            else:
+                batches[place] = [load]
+        for place, batch in batches.items():
             worker = self._workers.get(place)
             if worker is None:
                 continue  # it died meanwhile, and that has been told
             try:
-                for dataset in {order.dataset for order in batch} - worker.opened:
+                for dataset in {load.dataset for load in batch} - worker.opened:
                     worker.channel.send(encode_order(self._datasets[dataset]))
                     worker.opened.add(dataset)
                 for first in range(0, len(batch), _LOADS_IN_PACKET):
-                    worker.channel.send(encode_order(LoadOrders(tuple(batch[first : first + _LOADS_IN_PACKET]))))
+                    worker.channel.send(encode_loads(batch[first : first + _LOADS_IN_PACKET]))
             except BlockingIOError:
                 # It has not read for hundreds of loads: it hangs in a way that no timeout has seen yet.
                 self.stop(*place, reason="it does not take orders any more")
@@ -216,8 +218,7 @@ class LocalWorkers:
             if not packet:
                 self._bury(worker)
                 return
-            for outcome in decode_outcomes(packet):
-                self._events.outcome(outcome)
+            self._events.outcomes(decode_outcomes(packet))
 
     def close(self) -> None:
         """See `Backend`: by closing their channels, then by force."""

@@ -23,10 +23,7 @@ class OpenDataset(msgspec.Struct, frozen=True, tag="open"):
 
 
 class LoadOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Read the chunks at `indices` (all cut from one storage chunk) into the slots at `slots`.
-
-    `concurrent`: in a thread of its own, since it will mostly wait.
-    """
+    """What a worker hears of an `actions.Load`: its first fields, in their order."""
 
     task: int
     dataset: int
@@ -36,22 +33,16 @@ class LoadOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):
     slots: tuple[int, ...]
 
 
-def order_of(load: Load) -> LoadOrder:
-    """What a worker must know of a load."""
-    return LoadOrder(
-        load.task,
-        load.dataset,
-        load.level,
-        load.concurrent,
-        tuple([part.grid_index for part in load.parts]),
-        tuple([part.slot for part in load.parts]),
-    )
-
-
 class LoadOrders(msgspec.Struct, frozen=True, tag="load"):
     """Loads, in the order in which they are to be begun."""
 
     loads: tuple[LoadOrder, ...]
+
+
+class _Loads(msgspec.Struct, tag="load"):
+    """The same, as the daemon says it."""
+
+    loads: list[Load]
 
 
 class Outcome(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -87,6 +78,16 @@ PACKET_BYTES = 128 << 10
 def encode_order(order: Order) -> bytes:
     """The packet of an order."""
     return _encoder.encode(order)
+
+
+def encode_loads(loads: list[Load]) -> bytes:
+    """The packet of loads for one worker, which decodes it as `LoadOrders`."""
+    return _encoder.encode(_Loads(loads))
+
+
+def order_of(load: Load) -> LoadOrder:
+    """What a worker hears of a load."""
+    return LoadOrder(load.task, load.dataset, load.level, load.concurrent, load.indices, load.slots)
 
 
 def decode_order(packet: bytes) -> OpenDataset | LoadOrders:

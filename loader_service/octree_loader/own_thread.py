@@ -43,7 +43,7 @@ class OwnThread:
     def run_one(self) -> bool:
         """Carry out one load. Returns whether more are waiting."""
         if self._loads:
-            self._events.outcome(self._loader.load(self._loads.pop(0)))
+            self._events.outcomes((self._loader.load(self._loads.pop(0)),))
         return bool(self._loads)
 
     def pids(self) -> tuple[int, ...]:

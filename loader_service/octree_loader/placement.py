@@ -5,12 +5,17 @@ Only `scheduler` changes these books; `pools` does what comes of them.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from octree_loader.actions import BACKGROUND, Client, Load, PoolSpec
 from octree_loader.chunk import Chunk, ChunkState, View
 from octree_loader.fairness import FairShare
 from octree_loader.profile import LoadProfile, Spread
+
+if TYPE_CHECKING:
+    from octree_loader.books import DatasetBook
+
+_WAITING = ChunkState.WAITING
 
 #: Workers that die before they begin anything are replaced after so many seconds: doubled each time, up to a most.
 _START_AGAIN, _START_AGAIN_MOST = 0.05, 2.0
@@ -20,16 +25,27 @@ _STARTS_BEFORE_BLAME = 3
 
 
 class Task:
-    """A load under way: `owner` is the client whose turn it was, `began` when it went to its worker (seconds)."""
+    """A load under way, and all whom it concerns. `began`: when it went to its worker (seconds)."""
 
-    __slots__ = ("began", "chunks", "dataset", "load", "owner")
+    __slots__ = ("began", "chunks", "dataset", "load", "pool", "profile", "worker")
 
-    def __init__(self, load: Load, chunks: list[Chunk], dataset: int, began: float, owner: Client) -> None:
+    def __init__(
+        self,
+        load: Load,
+        chunks: list[Chunk],
+        dataset: DatasetBook,
+        profile: LoadProfile,
+        pool: Pool,
+        worker: Worker,
+        began: float,
+    ) -> None:
         self.load = load
         self.chunks = chunks
         self.dataset = dataset
+        self.profile = profile
+        self.pool = pool
+        self.worker = worker
         self.began = began
-        self.owner = owner
 
 
 class Worker:
@@ -139,11 +155,19 @@ class Pool:
 
     def take_next(self) -> tuple[View, int, Chunk] | None:
         """Take the chunk that comes next out of its queue: of the client whose turn it is, the best."""
-        heads: dict[Client, View] = {}
-        number = self.number
-        for view in self.views:
+        number, views = self.number, self.views
+        if len(views) == 1:
+            (view,) = views
             ready = view.queues[number].ready
-            while ready and ready[-1][1].state is not ChunkState.WAITING:
+            while ready:
+                rank, chunk = ready.pop()
+                if chunk.state is _WAITING:
+                    return view, rank, chunk
+            return None
+        heads: dict[Client, View] = {}
+        for view in views:
+            ready = view.queues[number].ready
+            while ready and ready[-1][1].state is not _WAITING:
                 ready.pop()  # begun, or ended, for another view
             if ready:
                 best = heads.get(view.client)
@@ -179,22 +203,24 @@ class Pool:
         best: Worker | None = None
         if self.offer is not None:
             return self._place_in_cluster(self.offer, profile, alone, may_start)
-        starting = 0
+        starting, least = 0, 0
         for worker in self.workers.values():
             if not worker.started:
                 starting += 1
-            elif worker.stopping or worker.alone in worker.tasks:
                 continue
-            elif best is None or len(worker.tasks) < len(best.tasks):
-                best = worker
+            tasks = worker.tasks
+            if not worker.stopping and worker.alone not in tasks and (best is None or len(tasks) < least):
+                best, least = worker, len(tasks)
         newcomer: Worker | None = None
-        useful = self.spec.workers_most if profile.waiting else min(self.spec.workers_most, cores)
-        depth = 1 if self.spec.one_by_one or alone else profile.depth(self.spec.workers_most, cores)
-        enough = depth if profile.waiting else 1
-        if may_start and len(self.workers) < useful and not starting and (best is None or len(best.tasks) >= enough):
-            newcomer = self.workers[self.next_worker] = Worker(self.next_worker)
-            self.next_worker += 1
-        return (best if best is not None and len(best.tasks) < depth else None), newcomer
+        spec = self.spec
+        depth = 1 if spec.one_by_one or alone else profile.depth(spec.workers_most, cores)
+        if may_start and not starting:
+            useful = spec.workers_most if profile.waiting else min(spec.workers_most, cores)
+            enough = depth if profile.waiting else 1
+            if len(self.workers) < useful and (best is None or least >= enough):
+                newcomer = self.workers[self.next_worker] = Worker(self.next_worker)
+                self.next_worker += 1
+        return (best if least < depth else None), newcomer
 
     def _place_in_cluster(
         self, offer: Offer, profile: LoadProfile, alone: bool, may_start: bool

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -42,10 +42,11 @@ class LevelPlan:
     block_shape: Index
     gathers: bool = False
 
-    @property
-    def shares(self) -> bool:
-        """Whether any two chunks come from one block."""
-        return any(edge > 1 for edge in self.block_shape)
+    shares: bool = field(init=False)
+    """Whether any two chunks lie in one block."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shares", any(edge > 1 for edge in self.block_shape))
 
     def block(self, index: Index) -> Index:
         """The block that a chunk is cut from."""

@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from octree_loader.actions import BACKGROUND, Actions
 from octree_loader.builder import Builder
@@ -54,10 +54,11 @@ log = logging.getLogger("octree.server")
 #: Clients are looked over for silence this often. Seconds.
 _ROUNDS = 0.5
 
-#: While so many loads are under way, clients are told of them together, at most so often. Each message wakes the client
-#: and costs as much as a load; nobody sees a chunk a millisecond later. Loads, seconds.
+#: While so many loads lie ready at workers, the loop comes round at most so often, and takes together what has happened
+#: meanwhile. Each round and each message to a client costs as much as a load; no worker runs out of work by that, and
+#: nobody sees a chunk a millisecond later. Loads, seconds.
 _BUSY_LOADS = 32
-_ANNOUNCE_PAUSE = 0.001
+_BEAT = 0.0015
 
 #: Nothing is made in the background until clients have wanted nothing for so long: who has just opened a dataset is
 #: about to look at it, and needs the processors to draw. Seconds.
@@ -108,7 +109,6 @@ class Server:
         self.builder = Builder(scheduler.cores)
         self._wants_built = 0
         self._demanded = 0.0
-        self._announced_at = 0.0
         self.peers = Peers(addresses, loop, self._obey, self._forget)
         self.inline = InlineSender(segment.view, loop.call, self.peers.send, compression)
 
@@ -122,17 +122,17 @@ class Server:
         gc.freeze()
         gc.set_threshold(20_000, 50, 50)
         on_ready()
-        more = False
         while not self._stopping:
+            began = time.monotonic()
             received = self.peers.receive()
             looking = self._build()
             self._settle()
             more = self._pools.run_own()
             sending = self.inline.pump()
-            if more or sending or received or looking or self._dirty:
-                self._loop.wait(0)
-            else:
-                self._loop.wait(self._patience())
+            if not sending and self.scheduler.lying_ready() >= _BUSY_LOADS:
+                time.sleep(max(0.0, began + _BEAT - time.monotonic()))
+            at_once = more or sending or received or looking or self._dirty
+            self._loop.wait(0 if at_once else self._patience())
             now = time.monotonic()
             if now >= self._next_round:
                 self._next_round = now + _ROUNDS
@@ -155,8 +155,6 @@ class Server:
         wake = self.scheduler.next_wakeup()
         if wake is not None:
             until = min(until, wake)
-        if self.scheduler.has_news():
-            until = min(until, self._announced_at + _ANNOUNCE_PAUSE)
         return max(0.0, until - now)
 
     def _settle(self) -> None:
@@ -164,11 +162,7 @@ class Server:
         self._dirty = True
         while self._dirty:
             self._dirty = False
-            now = time.monotonic()
-            announce = now >= self._announced_at + _ANNOUNCE_PAUSE or self.scheduler.loading() < _BUSY_LOADS
-            if announce:
-                self._announced_at = now
-            self._do(self.scheduler.decide(now, announce))
+            self._do(self.scheduler.decide(time.monotonic()))
 
     def _build(self) -> bool:
         """While nobody waits, make the levels that datasets lack. Returns whether to come again at once."""
@@ -238,33 +232,19 @@ class Server:
             over = [
                 load.task
                 for load in self.scheduler.loads_at(pool, worker)
-                if read_progress(memory, load.parts[0].slot) == BEGUN
+                if read_progress(memory, load.slots[0]) == BEGUN
             ]
         self.scheduler.worker_died(pool, worker, reason, time.monotonic(), over)
 
-    def outcome(self, outcome: Outcome) -> None:
+    def outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """See `backends.PoolEvents`."""
         self._dirty = True
-        if outcome.forgotten:
-            self.scheduler.forgotten(outcome.task, time.monotonic())
-            return
-        if self._load_log.enabled:
-            self._load_log.write(self.scheduler.load_of(outcome.task), outcome)
-        if outcome.unfinished:
-            self.scheduler.unfinished(outcome.task, time.monotonic())
-        elif outcome.error:
-            log.warning("a load failed: %s", outcome.error)
-            self.scheduler.failed(outcome.task, outcome.error, outcome.transient, time.monotonic())
-        else:
-            self.scheduler.loaded(
-                outcome.task,
-                outcome.present,
-                outcome.wall_ns * 1e-9,
-                outcome.cpu_ns * 1e-9,
-                outcome.blocked_ns * 1e-9,
-                outcome.filled_ns,
-                time.monotonic(),
-            )
+        for outcome in outcomes:
+            if outcome.error:
+                log.warning("a load failed: %s", outcome.error)
+            if self._load_log.enabled and not outcome.forgotten:
+                self._load_log.write(self.scheduler.load_of(outcome.task), outcome)
+        self.scheduler.ended(outcomes, time.monotonic())
 
     # --- what clients say --------------------------------------------------------------------------------------------
 

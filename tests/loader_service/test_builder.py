@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from tests.loader_service.ends import loaded, unfinished
 
 from octree_loader.actions import BACKGROUND, PoolSpec
 from octree_loader.arena import Arena
@@ -73,7 +74,7 @@ def _scheduler() -> Scheduler:
         for start in scheduler.decide(0.0).start:
             scheduler.worker_started(start.pool, start.worker)
         for load in scheduler.decide(0.0).loads:
-            scheduler.loaded(load.task, [True], 0.001, 0.001, 0.0, 1, 0.0)
+            scheduler.ended(loaded(load.task, wall=0.001), 0.0)
         scheduler.want("warm", pool, 2, [], 0.0)
     scheduler.decide(0.0)
     return scheduler
@@ -106,7 +107,7 @@ def test_what_was_made_in_the_background_leaves_the_arena_as_it_was() -> None:
         for start in actions.start:
             scheduler.worker_started(start.pool, start.worker)
         for load in actions.loads:
-            scheduler.loaded(load.task, [True], 0.01, 0.01, 0.0, 1, 2.0)
+            scheduler.ended(loaded(load.task), 2.0)
         if BACKGROUND in actions.announce:
             told += actions.announce[BACKGROUND].missing
         scheduler.validate()
@@ -120,7 +121,7 @@ def test_what_a_client_wants_too_stays_for_it() -> None:
     (key,) = _background(scheduler, 1)
     (load,) = scheduler.decide(1.0).loads
     scheduler.want("viewer", 0, 1, [Wanted(key)], 1.5)
-    scheduler.loaded(load.task, [True], 0.01, 0.01, 0.0, 1, 2.0)
+    scheduler.ended(loaded(load.task), 2.0)
     assert [ready.key for ready in scheduler.decide(2.0).announce["viewer"].ready] == [key]
     scheduler.validate()
 
@@ -132,7 +133,7 @@ def test_what_is_not_finished_goes_on_after_the_others() -> None:
     (load,) = scheduler.decide(1.0).loads
     others = [Wanted(ChunkKey(0, 0, (row, 0)), 0, priority=row) for row in range(3)]
     scheduler.want("viewer", 0, 2, [Wanted(long), *others], 1.1)
-    scheduler.unfinished(load.task, 1.2)
+    scheduler.ended(unfinished(load.task), 1.2)
     order = []
     for _ in range(10):
         actions = scheduler.decide(1.3)
@@ -141,7 +142,7 @@ def test_what_is_not_finished_goes_on_after_the_others() -> None:
             scheduler.worker_started(start.pool, start.worker)
         for load in actions.loads:
             order.append(load.level)
-            scheduler.loaded(load.task, [True] * len(load.parts), 0.01, 0.01, 0.0, 1, 1.3)
+            scheduler.ended(loaded(load.task, [True] * len(load.slots)), 1.3)
     assert order == [0, 0, 0, 2]
 
 
@@ -153,7 +154,7 @@ def test_a_stand_in_that_is_made_of_everything_comes_last_until_all_are_made() -
         top = ChunkKey(0, 3, (0, 0))
         ideal = [Wanted(ChunkKey(0, 1, (row, 0)), 0, priority=row) for row in range(8)]
         scheduler.want("viewer", 0, 1, [Wanted(top, 2), *ideal], 1.0)
-        begun = [(*load.parts[0].grid_index, load.level) for load in scheduler.decide(1.0).loads]
+        begun = [(*load.indices[0], load.level) for load in scheduler.decide(1.0).loads]
         assert begun
         assert ((0, 0, 3) in begun) == built
         scheduler.validate()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from tests.loader_service.ends import failed, forgotten, loaded
 
 from octree_loader.actions import Actions, Load, PoolSpec, StopWorker
 from octree_loader.arena import Arena
@@ -113,7 +114,7 @@ class Bench:
 
     def finish(self, task: int, present: bool = True, wall: float = 0.001) -> None:
         load = self.under_way.pop(task)
-        self.scheduler.loaded(task, [present] * len(load.parts), wall, wall, 0.0, 1, self.now)
+        self.scheduler.ended(loaded(task, [present] * len(load.slots), wall), self.now)
         self.decide()
 
     def finish_all(self, wall: float = 0.001) -> None:
@@ -121,7 +122,7 @@ class Bench:
             self.finish(next(iter(self.under_way)), wall=wall)
 
     def keys_of(self, load: Load) -> list[ChunkKey]:
-        return [ChunkKey(load.dataset, load.level, part.grid_index) for part in load.parts]
+        return [ChunkKey(load.dataset, load.level, index) for index in load.indices]
 
     def loading(self) -> list[ChunkKey]:
         return [k for load in self.under_way.values() for k in self.keys_of(load)]
@@ -355,13 +356,13 @@ def test_an_error_that_may_pass_is_tried_again_later_but_not_for_ever(bench: Ben
     running(bench, key(2, 0, 0))
     for wait in (0.25, 1.0):
         task, _ = bench.under_way.popitem()
-        bench.scheduler.failed(task, "timeout", True, bench.now)
+        bench.scheduler.ended(failed(task, "timeout", True), bench.now)
         bench.decide()
         assert not bench.under_way
         bench.now += wait + 0.01
         bench.decide()
     task, _ = bench.under_way.popitem()
-    bench.scheduler.failed(task, "timeout", True, bench.now)
+    bench.scheduler.ended(failed(task, "timeout", True), bench.now)
     bench.decide()
     assert bench.told["a"][key(2, 0, 0)] == Failure(key(2, 0, 0), "timeout")
 
@@ -369,7 +370,7 @@ def test_an_error_that_may_pass_is_tried_again_later_but_not_for_ever(bench: Ben
 def test_a_failed_chunk_is_tried_anew_when_it_is_wanted_anew(bench: Bench) -> None:
     task = running(bench, key(2, 0, 0))
     del bench.under_way[task]
-    bench.scheduler.failed(task, "truncated", False, bench.now)
+    bench.scheduler.ended(failed(task, "truncated", False), bench.now)
     bench.decide()
     bench.want("a", ())
     bench.want("a", wants(key(2, 0, 0), relative=2))
@@ -423,7 +424,7 @@ def test_loads_that_wait_get_all_workers_and_several_each() -> None:
     bench.want("a", wants(key(3, 0, 0)))
     for task in list(bench.under_way):
         load = bench.under_way.pop(task)
-        bench.scheduler.loaded(task, [True] * len(load.parts), 0.05, 0.0002, 0.0498, 1, bench.now)
+        bench.scheduler.ended(loaded(task, [True] * len(load.slots), 0.05, 0.0002, 0.0498), bench.now)
     bench.want("a", wants(*(key(0, r, n) for r in range(2) for n in range(8))))
     assert len(bench.scheduler.pools[0].workers) == 1, "a second one would only take the processor from the first"
     assert len(bench.under_way) == 16
@@ -442,7 +443,7 @@ def test_a_greedy_client_does_not_starve_another() -> None:
     before = len(bench.begun)
     for _ in range(20):
         bench.finish(next(iter(bench.under_way)))
-    mine = [load for load in bench.begun[before : before + 20] if load.parts[0].grid_index[0] == 15]
+    mine = [load for load in bench.begun[before : before + 20] if load.indices[0][0] == 15]
     assert 8 <= len(mine) <= 10
 
 
@@ -525,7 +526,7 @@ def test_what_nobody_wants_any_more_is_taken_back_from_a_cluster() -> None:
     (load,) = bench.scheduler.decide(bench.now).forget
     assert bench.keys_of(load) == [key(0, 0, 0)]
     del bench.under_way[load.task]
-    bench.scheduler.forgotten(load.task, bench.now)
+    bench.scheduler.ended(forgotten(load.task), bench.now)
     assert key(0, 0, 0) not in bench.scheduler.chunks
     bench.scheduler.validate()
 
@@ -537,7 +538,7 @@ def test_who_thinks_better_of_it_waits_anew_for_what_was_taken_back() -> None:
     bench.want("a", ())
     bench.want("a", wants(key(0, 0, 0)))
     del bench.under_way[first]
-    bench.scheduler.forgotten(first, bench.now)
+    bench.scheduler.ended(forgotten(first), bench.now)
     bench.decide()
     assert bench.loading() == [key(0, 0, 0)]
     bench.scheduler.validate()
@@ -568,8 +569,8 @@ def test_when_the_cluster_is_back_our_own_workers_end_what_they_have_and_then_en
     while bench.under_way:
         task = next(iter(bench.under_way))
         load = bench.under_way.pop(task)
-        assert load.worker in mine or load.parts[0].grid_index[0] == 1
-        bench.scheduler.loaded(task, [True], 0.02, 0.02, 0.0, 1, bench.now)
+        assert load.worker in mine or load.indices[0][0] == 1
+        bench.scheduler.ended(loaded(task, wall=0.02), bench.now)
         bench.decide()
     assert {stop.worker for stop in bench.stopped} == mine
     assert all(not stop.reason for stop in bench.stopped)
@@ -619,7 +620,7 @@ class AnyOrder(RuleBasedStateMachine):
         if self.bench.under_way:
             task = list(self.bench.under_way)[pick % len(self.bench.under_way)]
             del self.bench.under_way[task]
-            self.bench.scheduler.failed(task, "broken", transient, self.bench.now)
+            self.bench.scheduler.ended(failed(task, "broken", transient), self.bench.now)
             self.bench.decide()
 
     @rule(pick=st.integers(0, 99))
@@ -641,7 +642,7 @@ class AnyOrder(RuleBasedStateMachine):
         if self.bench.under_way:
             task = list(self.bench.under_way)[pick % len(self.bench.under_way)]
             del self.bench.under_way[task]
-            self.bench.scheduler.forgotten(task, self.bench.now)
+            self.bench.scheduler.ended(forgotten(task), self.bench.now)
             self.bench.decide()
 
     @rule(pick=st.integers(0, 99), at_once=st.booleans())
@@ -671,7 +672,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def no_slot_is_written_by_two_loads(self) -> None:
-        slots = [part.slot for load in self.bench.under_way.values() for part in load.parts]
+        slots = [slot for load in self.bench.under_way.values() for slot in load.slots]
         assert len(slots) == len(set(slots))
 
     def teardown(self) -> None:

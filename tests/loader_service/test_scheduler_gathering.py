@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from tests.loader_service.ends import failed
 from tests.loader_service.test_scheduler import CHUNK_BYTES, POOLS, TILE, Bench, wants
 
 from octree_loader.arena import Arena
@@ -88,7 +89,7 @@ def test_a_bad_chunk_fails_alone(bench: Bench) -> None:
     start(bench, keys)
     (load,) = bench.begun
     bench.under_way.pop(load.task)
-    bench.scheduler.failed(load.task, "one of them is corrupt", False, bench.now)
+    bench.scheduler.ended(failed(load.task, "one of them is corrupt", False), bench.now)
     bench.now += 1.0
     bench.decide()
     bench.scheduler.validate()
@@ -97,7 +98,7 @@ def test_a_bad_chunk_fails_alone(bench: Bench) -> None:
         (key,) = bench.keys_of(single)
         if key == keys[1]:
             bench.under_way.pop(task)
-            bench.scheduler.failed(task, "corrupt", False, bench.now)
+            bench.scheduler.ended(failed(task, "corrupt", False), bench.now)
             bench.decide()
         else:
             bench.finish(task)
@@ -114,9 +115,9 @@ def test_a_busy_server_is_asked_again_for_all_together_and_at_last_for_each(benc
         if not bench.under_way:
             break
         for task, load in list(bench.under_way.items()):
-            together += len(load.parts) == len(keys)
+            together += len(load.slots) == len(keys)
             bench.under_way.pop(task)
-            bench.scheduler.failed(task, "503", True, bench.now)
+            bench.scheduler.ended(failed(task, "503", True), bench.now)
         bench.now += 5.0
         bench.decide()
         bench.scheduler.validate()
@@ -127,6 +128,6 @@ def test_a_busy_server_is_asked_again_for_all_together_and_at_last_for_each(benc
 
 def test_shards_of_one_chunk_are_read_by_themselves(bench: Bench) -> None:
     start(bench, window(range(2), range(2), level=1))
-    assert all(len(load.parts) == 1 for load in bench.begun)
+    assert all(len(load.slots) == 1 for load in bench.begun)
     bench.finish_all()
     assert all(isinstance(told, Ready) for told in bench.told["a"].values())
