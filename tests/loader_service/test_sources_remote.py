@@ -39,9 +39,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "chunk_key_encoding": {"name": "v2", "separator": "/"},
         },
         "v2-filter": {"chunks": (64, 64), "zarr_format": 2, "filters": [numcodecs.Delta(dtype="u2")]},
+        "v2-order": {"chunks": (64, 64), "zarr_format": 2, "order": "F"},
+        "v2-foreign": {"chunks": (64, 64), "zarr_format": 2, "dtype": ">u2"},
+        "v2-bz2": {"chunks": (64, 64), "zarr_format": 2, "compressors": [numcodecs.BZ2()]},
+        "v3-turned": {"chunks": (64, 64), "filters": [zarr.codecs.TransposeCodec(order=(1, 0))]},
         "shards": {"chunks": (32, 32), "shards": (128, 128)},
+        "shards-turned": {
+            "chunks": (32, 32),
+            "shards": (128, 128),
+            "filters": [zarr.codecs.TransposeCodec(order=(1, 0))],
+        },
     }.items():
-        array = zarr.create_array(place / f"{name}.zarr", shape=_IMAGE.shape, dtype=_IMAGE.dtype, **options)
+        options = {"dtype": _IMAGE.dtype, **options}
+        array = zarr.create_array(place / f"{name}.zarr", shape=_IMAGE.shape, **options)
         array[:] = _IMAGE
     return place
 
@@ -61,7 +71,10 @@ def read_box(source: Source, box: tuple[tuple[int, int], ...], level: int = 0) -
     return out if source.read(level, [Piece(box, out)])[0] else None
 
 
-@pytest.mark.parametrize("name", ["v3", "v3-raw", "v3-blosc", "v2", "v2-slash", "v2-filter", "shards"])
+RARE = ["v2-filter", "v2-order", "v2-foreign", "v2-bz2", "v3-turned", "shards-turned"]
+
+
+@pytest.mark.parametrize("name", ["v3", "v3-raw", "v3-blosc", "v2", "v2-slash", "shards", *RARE])
 def test_arrays_come_voxel_for_voxel(server: HttpServer, name: str) -> None:
     source = open_url(f"{server.url}/{name}.zarr")
     assert source.levels[0].shape == _IMAGE.shape
@@ -151,6 +164,27 @@ def test_what_is_not_there_is_missing(server: HttpServer) -> None:
         np.testing.assert_array_equal(read[64:, 64:], _IMAGE[128:192, 128:192])
         server.behaviour.fault = lambda _: None
         np.testing.assert_array_equal(read_box(source, ((64, 96), (64, 96))), _IMAGE[64:96, 64:96])
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_rare_codecs_cost_no_more_requests_than_common_ones(server: HttpServer, name: str) -> None:
+    source = open_url(f"{server.url}/{name}.zarr")
+    server.behaviour.requests.clear()
+    server.behaviour.latency = 0.05
+    assert read_box(source, ((0, 256), (0, 256))) is not None
+    requests = server.behaviour.requests
+    assert len(requests) <= 16, "one a chunk, or an index and one for each of four shards"
+    assert all(request.method == "GET" for request in requests)
+    server.behaviour.latency = 0.0
+    if "shards" not in name:
+        assert server.behaviour.under_way_most >= 8
+        server.behaviour.fail("", 404)
+        assert read_box(source, ((64, 128), (64, 128))) is None
+    for fault, transient in ((503, True), ("garbage", False)):
+        server.behaviour.fail("", fault)
+        with pytest.raises(SourceError) as caught:
+            read_box(source, ((128, 192), (128, 192)))
+        assert caught.value.transient == transient
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+import zarr.codecs
 from PIL import Image
 from tests.http_server import HttpServer
 from tests.loader_service.reading import open_at, read_level, voxels
@@ -157,7 +158,11 @@ def write_others(place: Path) -> dict[str, Levels]:
     pyramid = [np.asarray(group[str(number)]) for number in range(len(list(group.array_keys())))]
     array = zarr.create_array(place / "s.zarr", shape=(300, 210), dtype="u2", chunks=(32, 32), shards=(128, 128))
     array[:] = image
+    turned = [zarr.codecs.TransposeCodec(order=(1, 0))]
+    array = zarr.create_array(place / "t.zarr", shape=(300, 210), dtype="u2", chunks=(32, 32), filters=turned)
+    array[:] = image
     for name, folder, way, top in (
+        ("rare.zip", "t.zarr", zipfile.ZIP_STORED, ""),
         ("stored.zip", "p.zarr", zipfile.ZIP_STORED, ""),
         ("deflated.zip", "p.zarr", zipfile.ZIP_DEFLATED, "inside/"),
         ("shards.zip", "s.zarr", zipfile.ZIP_STORED, ""),
@@ -202,7 +207,7 @@ NAMES = [
     "gzip.h5", "plain.h5", "lzf.h5", "contiguous.h5", "sums.h5", "foreign.hdf5", "big.h5", "pair.h5:/a/one",
     "pair.h5/two", "image.ims",
     "bdv.h5", "c.npy", "f.npy", "big.npy", "bool.npy", "wide.npy", "deep.npy", "grey.png", "colours.png", "deep.png",
-    "photo.jpg", "download", "stored.zip", "deflated.zip", "shards.zip", "packed shards.zip",
+    "photo.jpg", "download", "stored.zip", "deflated.zip", "shards.zip", "packed shards.zip", "rare.zip",
 ]  # fmt: skip
 
 

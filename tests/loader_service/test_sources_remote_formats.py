@@ -96,6 +96,13 @@ def test_over_s3(server: HttpServer, name: str) -> None:
     np.testing.assert_array_equal(found, _VOLUME)
 
 
+@pytest.mark.parametrize("name", ["v.n5", "v"])
+def test_over_gs_at_an_endpoint_of_ones_own(server: HttpServer, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.testing.assert_array_equal(read_level(f"gs://bucket/{name}", endpoint=server.url), _VOLUME)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url.removeprefix("http://"))
+    np.testing.assert_array_equal(read_level(f"gs://bucket/{name}"), _VOLUME)
+
+
 @pytest.mark.parametrize(("fault", "transient"), [(404, None), (503, True)])
 def test_what_goes_wrong(server: HttpServer, fault: int | str, transient: bool | None) -> None:
     location = f"{server.url}/bucket/v?key=QQsecretQQ"

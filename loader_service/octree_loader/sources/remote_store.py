@@ -8,6 +8,7 @@ ones spare the others, and each is read once. Knows nothing of credentials (`clo
 from __future__ import annotations
 
 import threading
+import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -203,7 +204,14 @@ class RemoteStore(DistantStore):
                 found["aws_credentials"] = {"type": "profile", "profile": access.profile}
             return found
         if location.scheme == "gs":
-            return None if access.endpoint else {"driver": "gcs", "bucket": location.host, "path": path}
+            endpoint = self._configured("base_url")
+            if endpoint is None:
+                return {"driver": "gcs", "bucket": location.host, "path": path}
+            if (self._configured("skip_signature") or "").lower() != "true":
+                return None
+            # tensorstore knows one address of Google's only; unsigned, its storage is a web server.
+            place = urllib.parse.quote(f"{location.host}/{path}", "/%~:@!$&'()*+,;=")
+            return {"driver": "http", "base_url": f"{endpoint.rstrip('/')}/{place}"}
         base, question, query = location.url.partition("?")
         base = "/".join(part for part in (base.rstrip("/"), node) if part)
         found = {"driver": "http", "base_url": f"{base}/{question}{query}"}

@@ -69,7 +69,8 @@ def open_foreign_array(store: Store, node: str, metadata: ArrayMetadata) -> Leve
 
 
 @functools.cache
-def _context() -> Any:
+def tensor_context() -> Any:
+    """Where tensorstore keeps its limits and its memory: one for the process."""
     import tensorstore
 
     # No cache: the arena is the only one.
@@ -94,7 +95,7 @@ def _open_tensor(folder: str, zarr_format: int) -> Any:
         "fill_missing_data_reads": False,
         "recheck_cached_metadata": False,
     }
-    return tensorstore.open(specification, read=True, context=_context()).result()
+    return tensorstore.open(specification, read=True, context=tensor_context()).result()
 
 
 def _open_zarr(store: Store, node: str, zarr_format: int) -> Any:

@@ -24,7 +24,7 @@ from octree_loader.sources.base import Box, Piece, SourceError
 from octree_loader.sources.locations import shown_text
 from octree_loader.sources.placement import Numbers, axis_named
 from octree_loader.sources.stores import Store, check_node, name_in
-from octree_loader.sources.tensor import READS_UNDER_WAY, TensorArray, _context
+from octree_loader.sources.tensor import READS_UNDER_WAY, TensorArray, tensor_context
 from octree_loader.sources.tiff import unit_named
 from octree_loader.sources.zarr_metadata import STORAGE_CHUNK_BYTES, ArrayMetadata, check_shape, plain_dtype
 from octree_protocol import limits
@@ -62,9 +62,14 @@ class _Turned(TensorArray):
 def _open(where: str, specification: dict[str, Any]) -> Any:
     import tensorstore
 
+    if specification["kvstore"] is None:
+        raise SourceError(
+            f"{where} cannot be opened: with an endpoint of one's own, N5 and precomputed volumes on gs:// are only "
+            f"read unsigned; set anonymous to true, or leave the endpoint out"
+        )
     whole = {"fill_missing_data_reads": False, "recheck_cached_metadata": False, **specification}
     try:
-        return tensorstore.open(whole, read=True, context=_context()).result()
+        return tensorstore.open(whole, read=True, context=tensor_context()).result()
     except Exception as error:  # metadata that it cannot make sense of raise anything
         raise SourceError(f"{where} does not open with tensorstore: {shown_text(str(error)[:500])}") from error
 

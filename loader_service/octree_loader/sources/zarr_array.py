@@ -7,7 +7,7 @@ import math
 from octree_loader.sources.assembled import LevelArray
 from octree_loader.sources.base import SourceError
 from octree_loader.sources.chunk_files import Fetch
-from octree_loader.sources.codecs import decoder_of, encoded_bytes_most
+from octree_loader.sources.codecs import Decoder, decoder_of, encoded_bytes_most
 from octree_loader.sources.direct import DirectArray
 from octree_loader.sources.shards import INDEX_BYTES
 from octree_loader.sources.stores import Store, check_node, name_in
@@ -21,19 +21,30 @@ def open_array(store: Store, node: str) -> tuple[LevelArray, ArrayMetadata]:
     metadata = read_metadata(store, node)
     if metadata is None:
         raise SourceError(f"{where} is no Zarr array: it has neither .zarray nor zarr.json")
-    fetch = _fetch_of(store, node, metadata) if metadata.codec is not None else None
-    if fetch is not None and metadata.codec is not None:
+    decode = _decoder_of(store, node, metadata)
+    fetch = _fetch_of(store, node, metadata) if decode is not None else None
+    if fetch is not None and decode is not None:
 
         def name_chunk(index: tuple[int, ...]) -> str:
             return name_in(where, metadata.key_prefix + metadata.separator.join(map(str, index)))
 
-        return DirectArray(
-            where, metadata, fetch, decoder_of(metadata.codec, metadata.chunk_bytes), name_chunk
-        ), metadata
+        return DirectArray(where, metadata, fetch, decode, name_chunk), metadata
 
     from octree_loader.sources.tensor import open_foreign_array
 
     return open_foreign_array(store, node, metadata), metadata
+
+
+def _decoder_of(store: Store, node: str, metadata: ArrayMetadata) -> Decoder | None:
+    """How to decode a chunk that was fetched, or None where a library had better fetch it as well."""
+    if metadata.codec is not None:
+        return decoder_of(metadata.codec, metadata.chunk_bytes)
+    if store.folder(node) is not None:  # tensorstore reads files faster than we would
+        return None
+    from octree_loader.sources.library_codecs import library_decoder
+
+    document = store.document(node, "zarr.json" if metadata.zarr_format == 3 else ".zarray")
+    return library_decoder(document, metadata)
 
 
 def _fetch_of(store: Store, node: str, metadata: ArrayMetadata) -> Fetch | None:

@@ -141,17 +141,49 @@ def _v3_codec(codecs: list[tuple[str, Mapping[str, Any]]], dtype: np.dtype[Any])
 
 def _shard_codec(codecs: list[tuple[str, Mapping[str, Any]]], dtype: np.dtype[Any]) -> tuple[str | None, bool]:
     """The one codec of the chunks in shards, or None if these are no common shards; and whether their index is last."""
+    inner = [_named(entry) for entry in codecs[0][1]["codecs"]]
+    location = codecs[0][1].get("index_location", "end")
+    return (_v3_codec(inner, dtype) if _is_common(codecs) else None), location == "end"
+
+
+def _is_common(codecs: list[tuple[str, Mapping[str, Any]]]) -> bool:
+    """Whether these are shards whose index can be read by hand."""
     configuration = codecs[0][1]
-    location = configuration.get("index_location", "end")
     index = [_named(entry) for entry in configuration["index_codecs"]]
-    common = (
+    return (
         len(codecs) == 1
-        and location in ("start", "end")
+        and configuration.get("index_location", "end") in ("start", "end")
         and [name for name, _ in index] == ["bytes", "crc32c"]
         and index[0][1].get("endian", "little") == "little"
     )
-    inner = [_named(entry) for entry in configuration["codecs"]]
-    return (_v3_codec(inner, dtype) if common else None), location == "end"
+
+
+def chunk_document(document: Mapping[str, Any], metadata: ArrayMetadata) -> tuple[dict[str, Any], str] | None:
+    """The metadata of an array that is one chunk of this one, and that chunk's name; None for chunks of rare shards.
+
+    For a library that decodes a chunk that somebody else has fetched.
+    """
+    zeros = ["0"] * len(metadata.chunk)
+    if metadata.zarr_format == 2:
+        lone = {**document, "shape": list(metadata.chunk), "dimension_separator": "."}
+        return lone, ".".join(zeros)
+    codecs = document["codecs"]
+    if metadata.shard is not None:
+        named = [_named(entry) for entry in codecs]
+        if not _is_common(named):
+            return None
+        codecs = named[0][1]["codecs"]
+    grid = {"name": "regular", "configuration": {"chunk_shape": list(metadata.chunk)}}
+    encoding = {"name": "default", "configuration": {"separator": "/"}}
+    lone = {
+        **document,
+        "shape": list(metadata.chunk),
+        "chunk_grid": grid,
+        "chunk_key_encoding": encoding,
+        "codecs": codecs,
+        "attributes": {},
+    }
+    return lone, "c/" + "/".join(zeros)
 
 
 def _named(entry: Any) -> tuple[str, Mapping[str, Any]]:
