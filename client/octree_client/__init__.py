@@ -11,6 +11,7 @@ from octree_client.connection import ConnectionFailed, DatasetUnavailable
 from octree_client.embedded import DaemonDied
 from octree_client.reading import ChunkUnreadable, LevelArray
 from octree_client.session import Image, Session, connect, open
+from octree_client.trust import NotTrusted
 
 if TYPE_CHECKING:
     from octree_client.viewer import Viewer
@@ -22,6 +23,7 @@ __all__ = [
     "DatasetUnavailable",
     "Image",
     "LevelArray",
+    "NotTrusted",
     "Session",
     "Viewer",
     "connect",

@@ -45,6 +45,7 @@ examples:
   octree-view embryo.zarr --export part.tif --region 100,200,500,800 --level 1
   octree-view 'octree://view#...'                what somebody else looked at, and how
   octree-view --dataset day2 --connect ipc:///run/user/1000/octree-serve/default.sock
+  octree-view tcp://labserver:5570 --server-key 'K...'   a daemon on another machine, the first time
   octree-view embryo.zarr --screenshot whole.png --size 1920x1080
   octree-view embryo.zarr --center 5000,7200 --pixel-size 0.5 --colormap viridis --screenshot part.png
 
@@ -54,7 +55,8 @@ keys and mouse of the window (F1 shows them there):
 exit status:
   0 ended in good order     2 usage              66 the image, or part of a screenshot, cannot be read
   69 no daemon, no display  73 no shared memory, or the picture cannot be written
-  75 a screenshot was not complete in time       78 a mistake in the configuration
+  75 a screenshot was not complete in time       77 a daemon's key, or ours, is not known or has changed
+  78 a mistake in the configuration
 """
 
 
@@ -83,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dataset", metavar="NAME", help="which of a daemon's images; its first if left out")
     parser.add_argument("--connect", metavar="ADDRESS", help="of a running daemon; this user's own if left out")
+    parser.add_argument("--server-key", metavar="KEY", help="public key of a daemon on another machine, the first time")
+    parser.add_argument("--insecure", action="store_true", help="speak in the clear with a daemon on another machine")
     parser.add_argument("--config", type=Path, metavar="FILE", help="octree.json for a daemon of its own")
     look = parser.add_argument_group("what is shown first")
     look.add_argument("--size", type=_size, metavar="WxH", help="of the window, or of the screenshot, in pixels")
@@ -226,7 +230,7 @@ def _check(options: argparse.Namespace) -> None:
     options.link = None
     if options.source is not None and is_link(options.source):
         _take_link(options)
-    if options.source is not None and options.source.startswith("ipc://"):
+    if options.source is not None and options.source.startswith(("ipc://", "tcp://")):
         options.connect, options.source = options.connect or options.source, None
     if options.connect is not None:
         if options.source is not None:
@@ -237,6 +241,8 @@ def _check(options: argparse.Namespace) -> None:
             parse_address(options.connect)
         except OctreeError as error:
             raise CommandError(f"--connect: {error}", EXIT_USAGE) from None
+    elif options.server_key is not None or options.insecure:
+        raise CommandError("--server-key and --insecure are for --connect tcp://host:port", EXIT_USAGE)
     if options.colormap is not None:
         from octree_client.colormaps import UnknownColormap, colormap_table
 
@@ -316,7 +322,7 @@ def _session_opener(options: argparse.Namespace) -> Callable[[], Session]:
             return session.open(options.source, config=options.config)
         address = options.connect or default_address()
         try:
-            return session.connect(address)
+            return session.connect(address, server_key=options.server_key, insecure=options.insecure)
         except OctreeError as error:
             if options.connect is not None:
                 raise

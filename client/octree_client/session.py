@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from octree_client.connection import Connection, ConnectionFailed, ConnectionState
+from octree_client.connection import CACHE_BYTES, Connection, ConnectionFailed, ConnectionState
 from octree_client.embedded import DaemonDied, EmbeddedDaemon
 from octree_client.reading import LevelArray
+from octree_client.trust import keys_for, remember
 from octree_protocol.geometry import Axis, Dataset
 from octree_protocol.messages import Status
 
@@ -120,27 +121,48 @@ class Session:
         self.close()
 
 
-def connect(address: str, timeout: float = 5.0) -> Session:
+def connect(
+    address: str,
+    timeout: float = 5.0,
+    *,
+    server_key: str | None = None,
+    insecure: bool = False,
+    cache_bytes: int = CACHE_BYTES,
+    key_folder: str | Path | None = None,
+    learn: Callable[[str], str | None] = lambda _: None,
+) -> Session:
     """A session with a running daemon.
 
     Parameters
     ----------
     address
-        ``ipc://...``, as ``octree-serve`` prints it.
+        ``ipc://...`` or ``tcp://host:port``, as ``octree-serve`` prints it.
     timeout
         Seconds until it must have answered.
+    server_key
+        Public key of a daemon on another machine, needed the first time.
+    insecure
+        Speak in the clear with a daemon on another machine whose key is not known.
+    cache_bytes
+        For chunks that come over the wire, if the daemon's shared memory cannot be mapped.
+    key_folder, learn
+        See `trust.keys_for`.
 
     Raises
     ------
     ConnectionFailed
         If it does not, or will not talk to us.
+    NotTrusted
+        If its key is not known, or not the one that is known; or if we have none.
     """
-    connection = Connection(address)
+    keys = keys_for(address, server_key, insecure=insecure, folder=key_folder, learn=learn)
+    connection = Connection(address, keys=keys, cache_bytes=cache_bytes)
     try:
         connection.wait_until_open(timeout)
     except BaseException:
         connection.close()
         raise
+    remember(address, keys, key_folder)
     return Session(connection)
 
 

@@ -15,12 +15,14 @@ from octree_protocol.errors import OctreeError
 COMMANDS = {
     "status": "octree_loader.status",
     "probe": "octree_loader.probe",
+    "keys": "octree_loader.keys",
 }
 
 _EPILOG = """\
 commands:
   octree-serve status                            what the running daemon is doing
   octree-serve probe livez|readyz|metrics        ask its health endpoint, where there is no curl
+  octree-serve keys --client alice               make keys, for clients on other machines
   (each has a --help of its own)
 
 examples:
@@ -59,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="URL",
-        help="listen here (ipc://PATH or tcp://127.0.0.1:PORT); may be given several times",
+        help="listen here (ipc://PATH or tcp://HOST:PORT); may be given several times",
     )
     parser.add_argument(
         "--check",

@@ -19,7 +19,9 @@ from pydantic import ValidationError
 
 from octree_loader.config_mistakes import choices, describe, show
 from octree_loader.config_models import Config, DatasetSettings, LoaderDefaults, PoolOverride
+from octree_loader.keys import SERVER_FILE, KeyUnusable, read_secret_key
 from octree_protocol.addresses import AddressError, parse_address
+from octree_protocol.curve_keys import key_folder
 from octree_protocol.errors import OctreeError
 
 __all__ = [
@@ -231,6 +233,8 @@ def _anchor(raw: dict[str, Any], folder: str) -> None:
         ("octree", "log_path"),
         ("memory", "directory"),
         ("memory", "cache_directory"),
+        ("serve", "keys"),
+        ("serve", "root"),
     ):
         values = raw.get(section)
         if isinstance(values, dict) and isinstance(values.get(key), str) and values[key]:
@@ -328,11 +332,17 @@ def _look_across(raw: dict[str, Any]) -> list[str]:
                 continue
             if url in binds[:position]:
                 mistakes.append(f"serve.bind.{position}: {url!r} stands there twice")
-            if not address.loopback and serve.get("insecure") is not True:
-                mistakes.append(
-                    f"serve.bind.{position}: {url!r} can be reached from other machines, and asks nobody for a key; "
-                    "allowed are ipc:// and loopback addresses, or set serve.insecure to true"
-                )
+            if address.scheme == "ipc":
+                mistakes += [] if serve.get("insecure") is True else _open_folder(position, address.path)
+            elif not address.loopback and serve.get("insecure") is not True:
+                missing = missing_key(serve)
+                if missing:
+                    mistakes.append(
+                        f"serve.bind.{position}: {url!r} can be reached from other machines and needs keys: {missing}; "
+                        "or bind ipc:// and loopback addresses only, or set serve.insecure to true"
+                    )
+            elif serve.get("keys_on_loopback") is True and (missing := missing_key(serve)):
+                mistakes.append(f"serve.bind.{position}: {url!r} needs keys (serve.keys_on_loopback): {missing}")
     health = _dig(raw, "serve", "health")
     if isinstance(serve, dict) and health and serve.get("health_exposed") is not True:
         try:
@@ -350,10 +360,42 @@ def _look_across(raw: dict[str, Any]) -> list[str]:
             mistakes.append(f"{section}.{key}: {path!r} lies in a folder that does not exist; make it, or give another")
         elif path and os.path.isdir(path):
             mistakes.append(f"{section}.{key}: {path!r} is a folder; allowed is a file, which is made if need be")
+    root = _dig(raw, "serve", "root")
+    if root and not os.path.isdir(root):
+        mistakes.append(f"serve.root: {root!r} is not a folder that exists")
     directory = _dig(raw, "memory", "directory")
     if directory and not os.path.isdir(directory):
         mistakes.append(f"memory.directory: {directory!r} is not a folder that exists")
     return mistakes
+
+
+def missing_key(serve: dict[str, Any]) -> str:
+    """Why the daemon's key cannot be had; "" if it can."""
+    folder = serve.get("keys", key_folder())
+    if not isinstance(folder, str):
+        return ""  # a mistake of its own
+    try:
+        read_secret_key(os.path.join(folder, SERVER_FILE))
+    except KeyUnusable as error:
+        return str(error)
+    return ""
+
+
+def _open_folder(position: int, path: str) -> list[str]:
+    """A socket protects itself by the folder that it lies in."""
+    folder = os.path.dirname(path)
+    try:
+        found = os.stat(folder)
+    except OSError as error:
+        return [f"serve.bind.{position}: the folder {folder!r} cannot be used: {error.strerror}; make it (mode 0700)"]
+    if found.st_uid != os.geteuid():
+        return [f"serve.bind.{position}: the folder {folder!r} belongs to somebody else, who could listen in our place"]
+    if found.st_mode & 0o077:
+        return [
+            f"serve.bind.{position}: the folder {folder!r} is open to others (mode {found.st_mode & 0o7777:04o}); "
+            "chmod 0700 it, or choose another"
+        ]
+    return []
 
 
 def _dig(raw: dict[str, Any], section: str, key: str) -> str | None:

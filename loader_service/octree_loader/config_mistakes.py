@@ -76,6 +76,9 @@ def _allowed(field: FieldInfo | None) -> str:
             metadata += [m for info in inner for m in (info.metadata if isinstance(info, FieldInfo) else [info])]
         for item in metadata:
             bounds |= {name: getattr(item, name) for name in ("ge", "gt", "le") if hasattr(item, name)}
+        if get_origin(part) is typing.Literal:
+            texts.append(" or ".join(json.dumps(choice) for choice in get_args(part)))
+            continue
         texts.append(_KINDS.get(get_origin(part) or part, "an object"))
     span = ""
     if "ge" in bounds:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -29,6 +29,7 @@ from octree_loader.level_cache import default_directory
 from octree_loader.memory import arena_bytes, shared_directory
 from octree_protocol import limits
 from octree_protocol.addresses import DEFAULT_NAME, AddressError, check_name, parse_address
+from octree_protocol.curve_keys import check_public_key, key_folder
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
@@ -206,6 +207,29 @@ class ServeSettings(_Section):
     insecure: _Flag = Field(
         default=False,
         description="Allow addresses that other machines can reach, where nobody is asked for a key.",
+    )
+    keys: _Text = Field(
+        default_factory=key_folder,
+        description="Folder of keys, as `octree-serve keys` makes it: server.key, and clients/NAME.pub of those who "
+        "are let in at addresses that other machines can reach. Looked at again when it changes.",
+    )
+    clients: tuple[Annotated[str, BeforeValidator(check_public_key)], ...] = Field(
+        default=(), description="Public keys of clients who are let in besides those of the folder."
+    )
+    keys_on_loopback: _Flag = Field(
+        default=False, description="Ask for keys at tcp:// addresses of this machine alone, too."
+    )
+    compression: Literal["auto", "none", "lz4", "zstd"] = Field(
+        default="auto",
+        description="How chunks travel to clients that cannot map the arena: auto measures links and datasets and "
+        "compresses where that is faster; else always so.",
+    )
+    root: _Text | None = Field(
+        default=None,
+        description="Folder whose images clients may open by their path in it, besides the datasets.",
+    )
+    announce: _Flag = Field(
+        default=False, description="Tell the local network by zeroconf that we are here; no key is told to trust."
     )
     health: Annotated[str, BeforeValidator(_check_health)] | None = Field(
         default=None,

@@ -16,10 +16,12 @@ from octree_loader.catalog import Catalog
 from octree_loader.config import Config, resolve_pools
 from octree_loader.health import LoadLog, observe
 from octree_loader.instance import InstanceLock, default_address
+from octree_loader.keys import CLIENTS_FOLDER, SERVER_FILE, AllowedClients, read_secret_key
 from octree_loader.level_cache import CacheRoot
 from octree_loader.loop import Loop
 from octree_loader.memory import Segment, arena_bytes, remove_dead_segments, shared_directory
 from octree_loader.notify import Notifier
+from octree_loader.peers import Door, Guard
 from octree_loader.scheduler import Scheduler
 from octree_loader.server import Server
 from octree_loader.sources.base import SourceSpec
@@ -53,6 +55,7 @@ def run(
         `AlreadyRunning`, `NoSharedMemory`, `AddressInUse`, `HealthUnavailable`, each with its cure.
     """
     addresses = tuple(config.serve.bind) or (default_address(config.serve.name),)
+    doors, guard = _doors(config, addresses)
     locks: list[InstanceLock] = []
     segment: Segment | None = None
     loop = Loop()
@@ -94,7 +97,7 @@ def run(
         )
         specs = tuple(SourceSpec(name, d.source, d.options) for name, d in config.datasets.items())
         server = Server(
-            addresses,
+            doors,
             scheduler,
             Catalog(specs, config.octree.tile_size, loop.call, cache),
             segment,
@@ -108,6 +111,8 @@ def run(
                 octree_log_path=str(config.octree.log_path) if config.octree.log_path else None,
             ),
             load_log,
+            guard,
+            config.serve.compression,
         )
         _obey_signals(loop, server)
         if lifeline is not None:
@@ -137,6 +142,25 @@ def run(
         loop.close()
         for lock in locks:
             lock.release()
+
+
+def _doors(config: Config, addresses: tuple[str, ...]) -> tuple[tuple[Door, ...], Guard | None]:
+    """Where to listen, and who is let in where keys are asked for."""
+    serve = config.serve
+    doors = []
+    for url in addresses:
+        address = parse_address(url, binding=True)
+        exposed = address.scheme == "tcp" and not address.loopback
+        if exposed and serve.insecure:
+            log.warning("serve.insecure: whoever reaches %s can read every dataset; nobody is asked for a key", url)
+        guarded = (exposed and not serve.insecure) or (address.scheme == "tcp" and serve.keys_on_loopback)
+        doors.append(Door(url, guarded))
+    if not any(door.guarded for door in doors):
+        return tuple(doors), None
+    allowed = AllowedClients(Path(serve.keys) / CLIENTS_FOLDER, serve.clients)
+    if not len(allowed):
+        log.warning("nobody is let in yet: make a key with `octree-serve keys --client NAME --folder %s`", serve.keys)
+    return tuple(doors), Guard(read_secret_key(Path(serve.keys) / SERVER_FILE), allowed)
 
 
 def _make_attendant(config: Config) -> Attendant | None:

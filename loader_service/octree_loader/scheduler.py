@@ -73,6 +73,11 @@ class Scheduler:
         """Whether this view would be one more than the client may have."""
         return (client, number) not in self.views and sum(1 for owner, _ in self.views if owner == client) >= most
 
+    def wants_over(self, client: Client, number: int, count: int, most: int) -> bool:
+        """Whether a client would want more chunks than it may, if this view wanted `count` of them."""
+        others = (view for view in self.views.values() if view.client == client and view.number != number)
+        return count + sum(len(view.wanted) for view in others) > most
+
     def drop_client(self, client: Client) -> None:
         """A client has left or died: everything that it wanted is let go."""
         wanting.leave(self._books, client)

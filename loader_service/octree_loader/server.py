@@ -22,7 +22,7 @@ from octree_loader.level_cache import LevelCache
 from octree_loader.loop import Loop
 from octree_loader.memory import Segment
 from octree_loader.orders import Outcome
-from octree_loader.peers import Client, Peers
+from octree_loader.peers import Client, Door, Guard, Peers
 from octree_loader.placement import Offer
 from octree_loader.planning import DatasetPlan
 from octree_loader.pools import Pools
@@ -70,21 +70,23 @@ class Server:
 
     Parameters
     ----------
-    addresses
-        URLs to bind.
+    doors
+        Where to listen.
     scheduler, catalog, segment, loop
         The parts of the daemon.
     backends
         Of the pools, see `Pools`.
     settings
         What every viewer is told.
+    guard
+        For doors where keys are asked for.
     compression
         Of chunks that travel, see `compression.CHOICES`.
     """
 
     def __init__(
         self,
-        addresses: tuple[str, ...],
+        doors: tuple[Door, ...],
         scheduler: Scheduler,
         catalog: Catalog,
         segment: Segment,
@@ -92,6 +94,7 @@ class Server:
         backends: tuple[str, ...],
         settings: ViewerSettings,
         load_log: LoadLog,
+        guard: Guard | None = None,
         compression: str = "auto",
     ) -> None:
         self.scheduler = scheduler
@@ -109,7 +112,7 @@ class Server:
         self.builder = Builder(scheduler.cores)
         self._wants_built = 0
         self._demanded = 0.0
-        self.peers = Peers(addresses, loop, self._obey, self._forget)
+        self.peers = Peers(doors, guard, loop, self._obey, self._forget)
         self.inline = InlineSender(segment.view, loop.call, self.peers.send, compression)
 
     # --- the loop ----------------------------------------------------------------------------------------------------
@@ -252,6 +255,10 @@ class Server:
         if isinstance(message, Want):
             if self.scheduler.views_over(client.identity, message.view, limits.VIEWS_PER_CLIENT):
                 reason = f"a client has at most {limits.VIEWS_PER_CLIENT} views: end one with an empty Want"
+                self.peers.send(client, Refused("limit", reason))
+                return
+            if self.scheduler.wants_over(client.identity, message.view, len(message.entries), limits.WANTS_PER_CLIENT):
+                reason = f"all views of a client want at most {limits.WANTS_PER_CLIENT} chunks together"
                 self.peers.send(client, Refused("limit", reason))
                 return
             self.scheduler.want(client.identity, message.view, message.sequence, message.entries, client.heard)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from octree_loader import config_models
+from octree_loader import config_models, keys
 from octree_loader.arena import SMALLEST_ARENA_BYTES
 from octree_loader.config import Config, ConfigError, PoolConfig, load_config, print_schema, resolve_pools
 
@@ -43,8 +43,8 @@ NAPARI_EXAMPLE = """{
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, which is not the folder of any configuration file."""
-    (tmp_path / "cwd").mkdir()
-    (tmp_path / "etc").mkdir()
+    (tmp_path / "cwd").mkdir(mode=0o700)
+    (tmp_path / "etc").mkdir(mode=0o700)
     monkeypatch.chdir(tmp_path / "cwd")
     return tmp_path / "etc"
 
@@ -356,12 +356,13 @@ def test_every_mistake_is_told_at_once(folder: Path) -> None:
         ({"octree": None}, "octree: is null; allowed is an object"),
         (
             {"serve": {"port": 5}},
-            "serve.port: there is no such key; allowed are name, bind, insecure, health, health_exposed",
+            "serve.port: there is no such key; allowed are name, bind, insecure, keys, clients, "
+            "keys_on_loopback, compression, root, announce, health, health_exposed",
         ),
         ({"serve": {"bind": "ipc:///x"}}, 'serve.bind: is "ipc:///x"; allowed is a list'),
         (
-            {"serve": {"bind": ["ipc:///x", "ipc:///x"]}},
-            "serve.bind.1: 'ipc:///x' stands there twice",
+            {"serve": {"bind": ["tcp://127.0.0.1:7", "tcp://127.0.0.1:7"]}},
+            "serve.bind.1: 'tcp://127.0.0.1:7' stands there twice",
         ),
         (
             {"memory": {"arena_bytes": 4096}},
@@ -378,14 +379,48 @@ def test_a_mistake_names_the_key_what_was_given_and_what_is_allowed(folder: Path
     assert mistakes(folder, content) == [line]
 
 
-def test_an_address_beyond_loopback_needs_the_word_insecure(folder: Path) -> None:
-    (line,) = mistakes(folder, {"serve": {"bind": ["tcp://192.168.0.7:5555", "tcp://127.0.0.1:5555"]}})
-    assert line.startswith("serve.bind.0: 'tcp://192.168.0.7:5555' can be reached from other machines")
+def test_an_address_beyond_loopback_needs_keys_or_the_word_insecure(folder: Path) -> None:
+    serve = {"bind": ["tcp://192.168.0.7:5555", "tcp://127.0.0.1:5555"], "keys": "keys"}
+    (line,) = mistakes(folder, {"serve": serve})
+    assert line.startswith("serve.bind.0: 'tcp://192.168.0.7:5555' can be reached from other machines and needs keys")
+    assert "octree-serve keys" in line
+    keys.main(["--folder", str(folder / "keys"), "--client", "alice"])
+    assert load_config(write(folder, {"serve": serve})).serve.keys == str(folder / "keys")
+    (folder / "keys" / "server.key").chmod(0o644)
+    (line,) = mistakes(folder, {"serve": {**serve, "bind": ["tcp://127.0.0.1:5"], "keys_on_loopback": True}})
+    assert "chmod 600" in line
+    (line,) = mistakes(folder, {"serve": {"bind": ["tcp://192.168.0.7:5555"], "keys": "elsewhere"}})
     assert "serve.insecure" in line
     content = {"serve": {"bind": ["tcp://192.168.0.7:5555"], "insecure": True}}
     assert load_config(write(folder, content)).serve.bind == ("tcp://192.168.0.7:5555",)
     with pytest.raises(ConfigError, match="tcp://\\*:5555"):
         load_config(None, (), ["tcp://*:5555"])
+
+
+def test_a_socket_lies_in_a_folder_that_is_closed_to_others(folder: Path) -> None:
+    (folder / "open").mkdir()
+    (folder / "open").chmod(0o755)
+    content: dict[str, Any] = {"serve": {"bind": ["ipc://open/d.sock", "ipc://nowhere/d.sock"]}}
+    first, second = mistakes(folder, content)
+    assert "is open to others (mode 0755); chmod 0700 it" in first
+    assert "No such file" in second
+    content["serve"] |= {"bind": ["ipc://open/d.sock"], "insecure": True}
+    assert load_config(write(folder, content)).serve.insecure
+    (folder / "open").chmod(0o700)
+    assert load_config(write(folder, {"serve": {"bind": ["ipc://open/d.sock"]}}))
+
+
+@pytest.mark.parametrize(
+    ("serve", "line"),
+    [
+        ({"compression": "gzip"}, 'serve.compression: is "gzip"; allowed is "auto" or "none" or "lz4" or "zstd"'),
+        ({"clients": ["short"]}, "serve.clients.0: it is no public key: one has 40 characters"),
+        ({"root": "nowhere"}, "is not a folder that exists"),
+    ],
+)
+def test_mistakes_in_serve(folder: Path, serve: Any, line: str) -> None:
+    (found,) = mistakes(folder, {"serve": serve})
+    assert line in found
 
 
 def test_a_syntax_error_names_line_and_column(folder: Path) -> None:
