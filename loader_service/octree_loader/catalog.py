@@ -20,6 +20,7 @@ import numpy as np
 from octree_loader.level_cache import CacheRoot, fingerprint
 from octree_loader.planning import DatasetPlan, plan_dataset
 from octree_loader.pyramid import Making, first_kept, missing_levels
+from octree_loader.rooted import RootFolder
 from octree_loader.sources import open_source
 from octree_loader.sources.base import SourceError, SourceSpec, describe
 from octree_loader.sources.inside import specs_inside
@@ -74,6 +75,8 @@ class Catalog:
         Has a function called in the daemon's own thread; answers are given there.
     cache
         Where levels are kept that are not stored; None keeps none.
+    root
+        Folder whose images are opened by their path in it, too; None opens no path that a client names.
     """
 
     def __init__(
@@ -82,8 +85,10 @@ class Catalog:
         tile_size: int,
         call: Callable[[Callable[[], None]], None],
         cache: CacheRoot | None = None,
+        root: str | None = None,
     ) -> None:
         self._cache = cache
+        self._root = RootFolder(root, call) if root is not None else None
         self.entries = {spec.name: Entry(number, spec) for number, spec in enumerate(specs)}
         self._tile_size = tile_size
         self._call = call
@@ -103,8 +108,10 @@ class Catalog:
                 outer.asked_inside.append((name, answer))
                 self._look_inside(outer)
                 return
-            known = ", ".join(list(self.entries)[:20]) or "none"
-            answer(None, f"there is no dataset named {name!r}; this daemon serves: {known}")
+            if self._root is not None:
+                self._root.find(name, lambda inner, path: self._found(name, inner, path, answer))
+                return
+            self._unknown(name, answer)
             return
         if entry.plan is not None:
             answer(entry.plan, "")
@@ -114,6 +121,19 @@ class Catalog:
             return
         entry.state = "opening"
         threading.Thread(target=self._open, args=(entry,), name=f"octree-open-{name}", daemon=True).start()
+
+    def _unknown(self, name: str, answer: Answer) -> None:
+        known = ", ".join(list(self.entries)[:20]) or "none"
+        answer(None, f"there is no dataset named {name!r}; this daemon serves: {known}")
+
+    def _found(self, asked: str, name: str | None, path: str | None, answer: Answer) -> None:
+        """A client has named a path under the root, which is `name` below it, or nothing at all."""
+        if name is None or path is None or len(self.entries) >= limits.DATASETS:
+            self._unknown(asked, answer)
+            return
+        if name not in self.entries:
+            self.entries[name] = Entry(len(self.entries), SourceSpec(name, path))
+        self.open(name, answer)
 
     def open_ahead(self, names: Iterable[str]) -> None:
         """Open datasets before anybody asks for them, a few at a time: each takes a thread, and reads from a store."""

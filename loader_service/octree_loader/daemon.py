@@ -99,7 +99,7 @@ def run(
         server = Server(
             doors,
             scheduler,
-            Catalog(specs, config.octree.tile_size, loop.call, cache),
+            Catalog(specs, config.octree.tile_size, loop.call, cache, config.serve.root),
             segment,
             loop,
             tuple(pool.backend for pool in pools),
