@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from pydantic import ValidationError
@@ -382,18 +383,20 @@ def missing_key(serve: dict[str, Any]) -> str:
 
 
 def _open_folder(position: int, path: str) -> list[str]:
-    """A socket protects itself by the folder that it lies in."""
+    """A socket is protected by the folder that it lies in, or one above: one that only we can enter."""
     folder = os.path.dirname(path)
     try:
         found = os.stat(folder)
+        above = [folder, *map(str, PurePath(os.path.realpath(folder)).parents)]
+        closed = any(status.st_uid == os.geteuid() and not status.st_mode & 0o011 for status in map(os.stat, above))
     except OSError as error:
         return [f"serve.bind.{position}: the folder {folder!r} cannot be used: {error.strerror}; make it (mode 0700)"]
     if found.st_uid != os.geteuid():
         return [f"serve.bind.{position}: the folder {folder!r} belongs to somebody else, who could listen in our place"]
-    if found.st_mode & 0o077:
+    if not closed:
         return [
-            f"serve.bind.{position}: the folder {folder!r} is open to others (mode {found.st_mode & 0o7777:04o}); "
-            "chmod 0700 it, or choose another"
+            f"serve.bind.{position}: the folder {folder!r} is open to others (mode {found.st_mode & 0o7777:04o}), and "
+            "so are all above it; chmod 0700 it, or choose another"
         ]
     return []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -398,16 +399,21 @@ def test_an_address_beyond_loopback_needs_keys_or_the_word_insecure(folder: Path
 
 
 def test_a_socket_lies_in_a_folder_that_is_closed_to_others(folder: Path) -> None:
-    (folder / "open").mkdir()
-    (folder / "open").chmod(0o755)
-    content: dict[str, Any] = {"serve": {"bind": ["ipc://open/d.sock", "ipc://nowhere/d.sock"]}}
-    first, second = mistakes(folder, content)
-    assert "is open to others (mode 0755); chmod 0700 it" in first
-    assert "No such file" in second
-    content["serve"] |= {"bind": ["ipc://open/d.sock"], "insecure": True}
-    assert load_config(write(folder, content)).serve.insecure
-    (folder / "open").chmod(0o700)
-    assert load_config(write(folder, {"serve": {"bind": ["ipc://open/d.sock"]}}))
+    # Not below pytest's own folder, which is closed.
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        place = Path(name) / "inner"
+        place.mkdir()
+        content: dict[str, Any] = {"serve": {"bind": [f"ipc://{place}/d.sock"]}}
+        assert load_config(write(folder, content))  # the folder above is closed
+        Path(name).chmod(0o755)
+        content["serve"]["bind"].append(f"ipc://{place}/nowhere/d.sock")
+        first, second = mistakes(folder, content)
+        assert "is open to others (mode 0755)" in first
+        assert "No such file" in second
+        content["serve"] |= {"bind": [f"ipc://{place}/d.sock"], "insecure": True}
+        assert load_config(write(folder, content)).serve.insecure
+        place.chmod(0o700)
+        assert load_config(write(folder, {"serve": {"bind": [f"ipc://{place}/d.sock"]}}))
 
 
 @pytest.mark.parametrize(
