@@ -20,6 +20,7 @@ SECTIONS = (
     "walk",
     "levels",
     "opening",
+    "idle",
 )
 
 

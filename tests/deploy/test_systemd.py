@@ -189,7 +189,7 @@ def config(home: Path, shm: Path) -> dict[str, object]:
 @pytest.fixture
 def shm() -> Iterator[Path]:
     place = Path("/dev/shm") / f"octest-{os.getpid()}"
-    place.mkdir()
+    place.mkdir(mode=0o700)
     yield place
     shutil.rmtree(place)
 
