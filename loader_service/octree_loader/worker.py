@@ -14,6 +14,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -30,7 +31,7 @@ from octree_loader.orders import (
 )
 from octree_loader.profile import WAITING_DEPTH
 from octree_loader.sources import open_source
-from octree_loader.sources.base import Piece, Source, SourceError, SourceSpec
+from octree_loader.sources.base import Piece, ReadChunk, Source, SourceError, SourceSpec
 from octree_loader.sources.derived import Unfinished, derive_source
 from octree_loader.sources.locations import shown_location
 from octree_protocol.geometry import Dataset
@@ -50,9 +51,9 @@ _NICE = 5
 class _Stopwatch:
     """Tells for loads of one thread how long they took, computed, and were blocked; in nanoseconds.
 
-    What a thread neither computes nor waits for a processor, it waits for its store. Linux counts the wait for a
-    processor (`schedstat`); asking costs as much as a twentieth of a fast load, so only after a slow one. Threads that
-    load side by side wait for each other's Python too, at most for what each of them computes: that is taken off.
+    What a thread neither computes nor waits for a processor, it waits for its store. Linux counts both; asking costs as
+    much as a tenth of a fast load, so only after a slow one: of the others all counts as computed. Threads that load
+    side by side wait for each other's Python too, at most for what each of them computes: that is taken off.
     """
 
     #: From here on a load is slow.
@@ -68,20 +69,20 @@ class _Stopwatch:
 
     def start(self) -> None:
         """Begin, or begin anew."""
-        self._queued = self._waited_for_processor() if self._was_slow else 0
-        self._cpu = time.thread_time_ns()
-        self._began = time.perf_counter_ns()
-
-    def stop(self, together: int) -> tuple[int, int, int]:
-        """(wall, cpu, blocked), with so many loads side by side in this process."""
-        wall = time.perf_counter_ns() - self._began
-        cpu = time.thread_time_ns() - self._cpu
-        blocked = 0
         if self._was_slow:
-            queued = self._waited_for_processor() - self._queued
-            blocked = max(0, wall - cpu - queued - (together - 1) * cpu)
-        self._was_slow = wall > self._SLOW_NS
-        return wall, cpu, blocked
+            self._queued = self._waited_for_processor()
+            self._cpu = time.thread_time_ns()
+        self._began = time.monotonic_ns()
+
+    def stop(self, now: int, together: int) -> tuple[int, int, int]:
+        """(wall, cpu, blocked) at `now`, with so many loads side by side in this process."""
+        wall = now - self._began
+        was_slow, self._was_slow = self._was_slow, wall > self._SLOW_NS
+        if not was_slow:
+            return wall, wall, 0
+        cpu = time.thread_time_ns() - self._cpu
+        queued = self._waited_for_processor() - self._queued
+        return wall, cpu, max(0, wall - cpu - queued - (together - 1) * cpu)
 
     def _waited_for_processor(self) -> int:
         if self._schedstat < 0:
@@ -93,15 +94,61 @@ class _Stopwatch:
             os.close(self._schedstat)
 
 
+class _Stopwatches(threading.local):
+    """Each thread's own."""
+
+    def __init__(self) -> None:
+        self.mine = _Stopwatch()
+
+
+class _OpenLevel:
+    """One level of an opened dataset: where the voxels of its chunks go, and how they come there."""
+
+    __slots__ = ("_dtype", "_last", "_level", "_memory", "_number", "_read_chunk", "_shape", "_source")
+
+    def __init__(self, source: Source, dataset: Dataset, number: int, memory: memoryview | mmap.mmap) -> None:
+        self._source = source
+        self._number = number
+        self._level = level = dataset.levels[number]
+        self._dtype = np.dtype(dataset.dtype)
+        self._memory = memory
+        self._shape = level.chunk_shape
+        self._last = tuple([n - 1 for n in level.grid()])
+        reader_of = getattr(source, "chunk_reader", None)
+        self._read_chunk: ReadChunk | None = None if reader_of is None else reader_of(number, level.chunk_shape)
+
+    def load(self, indices: Sequence[tuple[int, ...]], slots: Sequence[int]) -> tuple[bool, ...]:
+        """Fill the slots with the chunks at these indices; see `base.Source.read`."""
+        if len(indices) == 1 and self._read_chunk is not None and self._is_whole(indices[0]):
+            return (self._read_chunk(indices[0], self._slot(self._shape, slots[0])),)
+        pieces = []
+        for index, slot in zip(indices, slots, strict=True):
+            box = self._level.chunk_extent(index)
+            pieces.append(Piece(box, self._slot(tuple([high - low for low, high in box]), slot)))
+        return tuple(self._source.read(self._number, pieces))
+
+    def _slot(self, shape: tuple[int, ...], slot: int) -> np.ndarray[Any, Any]:
+        # np.ndarray rather than frombuffer: a third of the time, and this mapping outlives every load.
+        return np.ndarray(shape, self._dtype, self._memory, slot + SLOT_HEADER_BYTES)
+
+    def _is_whole(self, index: tuple[int, ...]) -> bool:
+        """Whether the image's edge cuts nothing off a chunk; it is not asked of those beside the edge."""
+        for i, last in zip(index, self._last, strict=True):  # noqa: SIM110 - a generator costs three times as much
+            if i >= last:
+                return False
+        return True
+
+
 class Loader:
     """Opens datasets and carries out loads. Safe to use from several threads."""
 
     def __init__(self, memory: memoryview | mmap.mmap) -> None:
         self._memory = memory
-        self._sources: dict[int, tuple[Source, Dataset, np.dtype[Any]]] = {}
+        self._levels: dict[tuple[int, int], _OpenLevel] = {}
+        self._sources: dict[int, Source] = {}
         self._specs: dict[int, OpenDataset] = {}
         self._opening = threading.Lock()
-        self._stopwatch = threading.local()
+        self._stopwatches = _Stopwatches()
         self._running: dict[int, None] = {}
 
     def add(self, order: OpenDataset) -> None:
@@ -115,61 +162,46 @@ class Loader:
 
     def load(self, order: LoadOrder) -> Outcome:
         """Carry out one load. Never raises: what goes wrong is the outcome."""
-        watch: _Stopwatch | None = getattr(self._stopwatch, "mine", None)
-        if watch is None:
-            watch = self._stopwatch.mine = _Stopwatch()
-        self._running[order.task] = None
-        write_progress(self._memory, order.slots[0], BEGUN)
+        task, slots = order.task, order.slots
+        watch, memory, running = self._stopwatches.mine, self._memory, self._running
+        running[task] = None
+        write_progress(memory, slots[0], BEGUN)
         watch.start()
+        present: tuple[bool, ...] = ()
         error, transient, unfinished = "", False, False
-        present: list[bool] = []
         try:
-            known = self._sources.get(order.dataset)
-            if known is None:
-                known = self._open(order.dataset)
+            level = self._levels.get((order.dataset, order.level))
+            if level is None:
+                level = self._open(order.dataset, order.level)
                 # Opening is not loading: it happens once, and would make a fast dataset look slow for a while.
                 watch.start()
-            source, dataset, dtype = known
-            level = dataset.levels[order.level]
-            pieces = []
-            for index, slot in zip(order.indices, order.slots, strict=True):
-                box = level.chunk_extent(index)
-                shape = tuple([high - low for low, high in box])
-                # np.ndarray rather than frombuffer: a third of the time, and this mapping outlives every load.
-                out: np.ndarray[Any, Any] = np.ndarray(shape, dtype, self._memory, slot + SLOT_HEADER_BYTES)
-                pieces.append(Piece(box, out))
-            present = source.read(order.level, pieces)
+            present = level.load(order.indices, slots)
         except Unfinished:
             unfinished = True
         except SourceError as caught:
             error, transient = str(caught), caught.transient
         except Exception as caught:  # a source is other people's code; whatever it does, it costs this load only
             error = f"{type(caught).__name__}: {caught}"
-        write_progress(self._memory, order.slots[0], DONE)
-        times = watch.stop(len(self._running))
-        del self._running[order.task]
-        return Outcome(
-            order.task,
-            tuple(present),
-            *times,
-            time.monotonic_ns(),
-            error[:_REASON_CHARACTERS],
-            transient,
-            unfinished,
-        )
+        write_progress(memory, slots[0], DONE)
+        now = time.monotonic_ns()
+        wall, cpu, blocked = watch.stop(now, len(running))
+        del running[task]
+        if error:
+            error = error[:_REASON_CHARACTERS]
+        return Outcome(task, present, wall, cpu, blocked, now, error, transient, unfinished)
 
-    def _open(self, dataset: int) -> tuple[Source, Dataset, np.dtype[Any]]:
+    def _open(self, dataset: int, level: int) -> _OpenLevel:
         with self._opening:
-            known = self._sources.get(dataset)
-            if known is None:
-                order = self._specs[dataset]
+            order = self._specs[dataset]
+            source = self._sources.get(dataset)
+            if source is None:
                 source = open_source(SourceSpec(order.dataset.name, order.location, json.loads(order.options)))
                 if source.dtype.newbyteorder("=") != np.dtype(order.dataset.dtype).newbyteorder("="):
                     where = shown_location(order.location)
                     raise SourceError(f"{where} has changed its dtype to {source.dtype}; restart the daemon")
-                source = derive_source(source, order.dataset, order.making)
-                known = self._sources[dataset] = (source, order.dataset, np.dtype(order.dataset.dtype))
-            return known
+                source = self._sources[dataset] = derive_source(source, order.dataset, order.making)
+            opened = self._levels[dataset, level] = _OpenLevel(source, order.dataset, level, self._memory)
+            return opened
 
 
 def serve(channel: socket.socket, loader: Loader) -> None:

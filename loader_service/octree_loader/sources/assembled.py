@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from octree_loader.sources.base import Piece, SourceError, StoredLevel
+from octree_loader.sources.base import Piece, ReadChunk, SourceError, StoredLevel
 from octree_loader.sources.placement import Numbers, axis_named, colour_axis, default_axes, place_levels, shown_order
 from octree_protocol import limits
 from octree_protocol.geometry import Axis, Channel
@@ -68,6 +68,11 @@ class AssembledSource:
         """The voxels at these places along each axis, all combinations of them."""
         voxels: NDArray[Any] = self.arrays[level].sample(places)  # type: ignore[attr-defined]
         return voxels
+
+    def chunk_reader(self, level: int, chunk_shape: tuple[int, ...]) -> ReadChunk | None:
+        """How chunks of that shape are read where each is one storage chunk as it is; None: by `read`."""
+        reader_of = getattr(self.arrays[level], "chunk_reader", None)
+        return None if reader_of is None else reader_of(chunk_shape)
 
     def read(self, level: int, pieces: Sequence[Piece]) -> list[bool]:
         """See `base.Source.read`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -55,6 +55,10 @@ class StoredLevel:
     random_access: bool = False
     gathers: bool = False
 
+
+#: Reads the chunk of an index into an array of exactly its bytes; returns whether anything of it is stored. Raises
+#: `SourceError`.
+ReadChunk = Callable[[tuple[int, ...], NDArray[Any]], bool]
 
 #: First and one-past-last voxel along each axis.
 Box = tuple[tuple[int, int], ...]

@@ -16,6 +16,8 @@ import numpy as np
 from numcodecs import blosc, lz4, zstd
 from numpy.typing import NDArray
 
+from octree_loader.sources.system_zstd import system_decompress
+
 # Blosc's own threads would take the cores from the other workers, and its global state serialises our threads.
 blosc.use_threads = False
 
@@ -76,6 +78,26 @@ def _blosc(nbytes: int) -> Decoder:
 
 
 def _zstd(nbytes: int) -> Decoder:
+    decompress = system_decompress()
+    if decompress is None:
+        return _bundled_zstd(nbytes)
+
+    def decode(encoded: memoryview, out: NDArray[Any]) -> None:
+        try:
+            decoded = decompress(encoded, out)
+        except ValueError as error:
+            # The library writes no further than `out` reaches: what is too large is an error like any other.
+            known = zstd_content_size(encoded)
+            if known is not None and known != nbytes:
+                raise ValueError(_sizes("decodes to", known, nbytes)) from error
+            raise
+        if decoded != nbytes:
+            raise ValueError(_sizes("decodes to", decoded, nbytes))
+
+    return decode
+
+
+def _bundled_zstd(nbytes: int) -> Decoder:
     decompress = zstd.decompress
 
     def decode(encoded: memoryview, out: NDArray[Any]) -> None:

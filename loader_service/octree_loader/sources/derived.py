@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from octree_loader.downsample import downsample, rule_of
 from octree_loader.level_cache import LevelCache
 from octree_loader.pyramid import Making, footprint, steps_of
-from octree_loader.sources.base import Box, Piece, Source, SourceError
+from octree_loader.sources.base import Box, Piece, ReadChunk, Source, SourceError
 from octree_loader.sources.boxes import indices_of, overlap_of
 from octree_protocol.geometry import Dataset
 
@@ -82,6 +82,11 @@ class DerivedSource:
         self._base = self._stored - 1
         cached = source.levels[self._base].random_access
         self._at_once = AT_ONCE_CACHED_BYTES if cached else AT_ONCE_BYTES
+
+    def chunk_reader(self, level: int, chunk_shape: tuple[int, ...]) -> ReadChunk | None:
+        """See `assembled.AssembledSource.chunk_reader`: only of levels that are stored."""
+        reader_of = getattr(self._source, "chunk_reader", None)
+        return None if reader_of is None or level >= self._stored else reader_of(level, chunk_shape)
 
     def read(self, level: int, pieces: Sequence[Piece]) -> list[bool]:
         """See `base.Source.read`. Raises `Unfinished` if that took too long and it is worth to ask again."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from octree_loader.sources.base import Box, Piece, SourceError
+from octree_loader.sources.base import Box, Piece, ReadChunk, SourceError
 from octree_loader.sources.boxes import indices_of, overlap_of
 from octree_loader.sources.chunk_files import Fetch
 from octree_loader.sources.codecs import Decoder
@@ -58,6 +58,10 @@ class DirectArray:
         self._decode = decode
         self._name_chunk = name_chunk
         self._scratch = threading.local()
+
+    def chunk_reader(self, chunk_shape: Index) -> ReadChunk | None:
+        """See `assembled.AssembledSource.chunk_reader`."""
+        return self._load if chunk_shape == self.storage_chunk else None
 
     def read(self, pieces: Sequence[Piece]) -> list[bool]:
         """See `base.Source.read`."""
