@@ -238,8 +238,7 @@ def plan_spec(number: int, spec: SourceSpec, tile_size: int, cache: CacheRoot | 
     made = missing_levels(described, deepest, tile_size)
     if not made:
         return plan
-    samples = bool(getattr(source, "can_sample", False))
-    all_made = missing_levels(described, deepest, tile_size, sampled=samples)
+    all_made = missing_levels(described, deepest, tile_size, sampled=hasattr(source, "sample"))
     plan = plan_dataset(number, spec.name, replace(described, levels=(*described.levels, *all_made)), tile_size)
     making = Making(len(described.levels), len(all_made) > len(made), background=when == "background")
     if cache is not None:

@@ -131,7 +131,7 @@ def _wrap(where: str, array: Any, storage_chunk: Any, fill: float) -> LevelArray
     if hasattr(array, "__dask_graph__") and hasattr(array, "blocks"):
         return DaskArray(where, array, shape, dtype, fill)
     if isinstance(array, np.ndarray):
-        return SlicedArray(where, array, shape, dtype, shape, True, fill)
+        return NumpyArray(where, array, shape, dtype, shape, True, fill)
     given = next(
         (c for c in (storage_chunk, getattr(array, "storage_chunk", None), getattr(array, "chunks", None)) if c), None
     )
@@ -197,6 +197,15 @@ class SlicedArray:
         for box, out in pieces:
             np.copyto(out, data[overlap_of(box, origin, data.shape).in_chunk])
         return True
+
+
+class NumpyArray(SlicedArray):
+    """A `LevelArray` over an array of numpy: any of its voxels is there at once."""
+
+    def sample(self, places: Sequence[NDArray[np.intp]]) -> NDArray[Any]:
+        """Single voxels: all combinations of these places along each axis."""
+        voxels: NDArray[Any] = self._array[np.ix_(*places)]
+        return voxels
 
 
 def check_data(data: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any], where: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -59,15 +59,17 @@ class AssembledSource:
     kind: str = "intensity"
     channels: tuple[Channel, ...] = ()
 
-    @property
-    def can_sample(self) -> bool:
-        """Whether single voxels of the coarsest level can be had in no time, by `sample`."""
-        return self.levels[-1].random_access and hasattr(self.arrays[-1], "sample")
+    def sample(
+        self, level: int, places: Sequence[NDArray[np.intp]], until: float, clock: Callable[[], float]
+    ) -> tuple[NDArray[Any], bool]:
+        """Voxels at all combinations of places, as good as may be until then; see `sampling.sample_array`."""
+        array = self.arrays[level]
+        own = getattr(array, "sample", None)
+        if own is not None:
+            return own(places), True
+        from octree_loader.sources.sampling import sample_array
 
-    def sample(self, level: int, places: Sequence[NDArray[np.intp]]) -> NDArray[Any]:
-        """The voxels at these places along each axis, all combinations of them."""
-        voxels: NDArray[Any] = self.arrays[level].sample(places)  # type: ignore[attr-defined]
-        return voxels
+        return sample_array(array, places, until, clock)
 
     def chunk_reader(self, level: int, chunk_shape: tuple[int, ...]) -> ReadChunk | None:
         """How chunks of that shape are read where each is one storage chunk as it is; None: by `read`."""

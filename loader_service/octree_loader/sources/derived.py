@@ -37,6 +37,9 @@ AT_ONCE_CACHED_BYTES = 1 << 20
 #: the rest is put off, so that no worker is lost to the others for longer.
 SLICE_SECONDS = 0.5
 
+#: So long is sampled: what is there at once is there in a fraction of it, and a coarse picture is no use late.
+SAMPLE_SECONDS = 0.25
+
 
 class Unfinished(SourceError):
     """A chunk is not there yet, but some of what it needs has been made and kept: ask again."""
@@ -95,8 +98,7 @@ class DerivedSource:
         present = []
         for box, out in pieces:
             if level >= self._averaged.stop:
-                self._sample(level, box, out)
-                present.append(True)
+                present.append(self._sample(level, box, out))
                 continue
             edges = self._dataset.levels[level].chunk_shape
             index = tuple(low // edge for (low, _), edge in zip(box, edges, strict=True))
@@ -108,14 +110,39 @@ class DerivedSource:
             present.append(voxels is not None)
         return present
 
-    def _sample(self, level: int, box: Box, out: Voxels) -> None:
-        """Take a voxel in the middle of what would be averaged."""
+    def _sample(self, level: int, box: Box, out: Voxels) -> bool:
+        """Take voxels in the middle of what would be averaged; averages, where these have been made by now."""
+        if self._is_made(level - 1, below := self._below(level, box)):
+            region = _Errand(self, math.inf).together(level - 1, below)
+            if region is not None:
+                np.copyto(out, downsample(region, self._steps[level - self._stored], self._rule))
+            return region is not None
         fine, coarse = self._dataset.levels[self._base], self._dataset.levels[level]
         places = []
         for a, (low, high) in enumerate(box):
             factor = round(coarse.scale[a] / fine.scale[a])
             places.append(np.minimum(np.arange(low, high) * factor + factor // 2, fine.shape[a] - 1))
-        np.copyto(out, self._source.sample(self._base, places))  # type: ignore[attr-defined]
+        try:
+            voxels, stored = self._source.sample(  # type: ignore[attr-defined]
+                self._base, places, self._clock() + SAMPLE_SECONDS, self._clock
+            )
+        except SourceError as error:
+            raise SourceError(
+                f"level {level} cannot be sampled from level {self._base}: {error}", transient=error.transient
+            ) from error
+        np.copyto(out, voxels)
+        return bool(stored)
+
+    def _below(self, level: int, box: Box) -> Box:
+        """What of the next finer level a box is made of."""
+        return footprint(box, self._steps[level - self._stored], self._dataset.levels[level - 1].shape)
+
+    def _is_made(self, level: int, box: Box) -> bool:
+        """Whether all chunks of a box of a made level are kept already."""
+        cache = self._cache
+        if cache is None or level not in cache.kept:
+            return False
+        return all(cache.has(level, index) for index in indices_of(box, self._dataset.levels[level].chunk_shape))
 
 
 class _Errand:
@@ -144,12 +171,12 @@ class _Errand:
             if region is not None:
                 region = self._down_to(level - 1, finer, region)
         else:
-            region = self._together(level - 1, finer)
+            region = self.together(level - 1, finer)
         voxels = None if region is None else downsample(region, axes, of._rule)
         self._keep(level, index, voxels)
         return voxels
 
-    def _together(self, level: int, box: Box) -> Voxels | None:
+    def together(self, level: int, box: Box) -> Voxels | None:
         """Put a box of a made level together from its chunks."""
         of = self._of
         shape = [high - low for low, high in box]

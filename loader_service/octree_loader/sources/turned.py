@@ -6,7 +6,7 @@ axes mean (`placement`) nor of files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,11 @@ class TurnedArray:
         self._array = array
         self._order = order
         self._back = tuple(order.index(a) for a in range(len(order)))
+        own = getattr(array, "sample", None)
+        if own is not None:
+            self.sample: Callable[[Sequence[NDArray[np.intp]]], NDArray[Any]] = lambda places: own(
+                [places[a] for a in self._back]
+            ).transpose(order)
 
     def read(self, pieces: Sequence[Piece]) -> list[bool]:
         """See `base.Source.read`."""
