@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from octree_loader.sources.allowance import memory_allowance
 from octree_loader.sources.codecs import Decoder
 from octree_loader.sources.zarr_metadata import ArrayMetadata, chunk_document
 
@@ -23,8 +24,11 @@ from octree_loader.sources.zarr_metadata import ArrayMetadata, chunk_document
 _places = itertools.count()
 
 
-def library_decoder(document: Any, metadata: ArrayMetadata) -> Decoder | None:
-    """A decoder for the chunks of an array whose metadata is `document`; None where no library has their codecs."""
+def library_decoder(document: Any, metadata: ArrayMetadata, most: int) -> Decoder | None:
+    """A decoder for the chunks of an array whose metadata is `document`; None where no library has their codecs.
+
+    `most` is what any of their steps may make of one.
+    """
     found = chunk_document(document, metadata)
     if found is None:
         return None
@@ -32,7 +36,7 @@ def library_decoder(document: Any, metadata: ArrayMetadata) -> Decoder | None:
     decoder: Decoder
     for make in (_TensorChunk, _ZarrChunk):
         try:
-            decoder = _OneEachThread(make, lone, metadata.zarr_format, key)
+            decoder = _OneEachThread(make, lone, metadata.zarr_format, key, most)
             decoder.prepare()
         except Exception:  # each library says in its own way that it does not have a codec
             continue
@@ -43,8 +47,9 @@ def library_decoder(document: Any, metadata: ArrayMetadata) -> Decoder | None:
 class _OneEachThread:
     """A `codecs.Decoder` that has a chunk in memory for each thread."""
 
-    def __init__(self, make: Any, lone: dict[str, Any], zarr_format: int, key: str) -> None:
+    def __init__(self, make: Any, lone: dict[str, Any], zarr_format: int, key: str, most: int) -> None:
         self._arguments = (lone, zarr_format, key)
+        self._most = most
         self._make = make
         self._own = threading.local()
 
@@ -57,7 +62,10 @@ class _OneEachThread:
 
     def __call__(self, encoded: memoryview, out: NDArray[Any]) -> None:
         """See `codecs.Decoder`."""
-        np.copyto(out, self.prepare().decode(bytes(encoded)).reshape(out.shape))
+        own = self.prepare()
+        with memory_allowance(self._most, "it"):
+            voxels = own.decode(bytes(encoded))
+        np.copyto(out, voxels.reshape(out.shape))
 
 
 class _TensorChunk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from octree_loader.sources.assembled import LevelArray
 from octree_loader.sources.base import SourceError
@@ -21,8 +22,8 @@ def open_array(store: Store, node: str) -> tuple[LevelArray, ArrayMetadata]:
     metadata = read_metadata(store, node)
     if metadata is None:
         raise SourceError(f"{where} is no Zarr array: it has neither .zarray nor zarr.json")
-    decode = _decoder_of(store, node, metadata)
-    fetch = _fetch_of(store, node, metadata) if decode is not None else None
+    decode, most = _decoder_of(store, node, metadata)
+    fetch = _fetch_of(store, node, metadata, most) if decode is not None else None
     if fetch is not None and decode is not None:
 
         def name_chunk(index: tuple[int, ...]) -> str:
@@ -35,21 +36,26 @@ def open_array(store: Store, node: str) -> tuple[LevelArray, ArrayMetadata]:
     return open_foreign_array(store, node, metadata), metadata
 
 
-def _decoder_of(store: Store, node: str, metadata: ArrayMetadata) -> Decoder | None:
-    """How to decode a chunk that was fetched, or None where a library had better fetch it as well."""
+def _decoder_of(store: Store, node: str, metadata: ArrayMetadata) -> tuple[Decoder | None, int]:
+    """How to decode a chunk that was fetched, and how long that may be; None where a library had better fetch it."""
+    most = encoded_bytes_most(metadata.chunk_bytes)
     if metadata.codec is not None:
-        return decoder_of(metadata.codec, metadata.chunk_bytes)
+        return decoder_of(metadata.codec, metadata.chunk_bytes), most
     if store.folder(node) is not None:  # tensorstore reads files faster than we would
-        return None
+        return None, most
+    from octree_loader.sources.codec_chain import chain_decoder, widest_bytes
     from octree_loader.sources.library_codecs import library_decoder
 
-    document = store.document(node, "zarr.json" if metadata.zarr_format == 3 else ".zarray")
-    return library_decoder(document, metadata)
+    document: Any = store.document(node, "zarr.json" if metadata.zarr_format == 3 else ".zarray")
+    try:
+        most = widest_bytes(document, metadata)
+        return chain_decoder(document, metadata) or library_decoder(document, metadata, most), most
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None, most  # zarr-python says what is wrong
 
 
-def _fetch_of(store: Store, node: str, metadata: ArrayMetadata) -> Fetch | None:
+def _fetch_of(store: Store, node: str, metadata: ArrayMetadata, most: int) -> Fetch | None:
     """How to get the chunks by hand, or None where that cannot be: shards in a zip file."""
-    most = encoded_bytes_most(metadata.chunk_bytes)
     if metadata.shard is None:
         return store.chunks(node, metadata.key_prefix, metadata.separator, most)
     per_shard = tuple(a // b for a, b in zip(metadata.shard, metadata.chunk, strict=True))
