@@ -292,3 +292,27 @@ def test_the_option_levels(tmp_path: Path, option: str) -> None:
     plan = plan_spec(0, spec, 64)
     assert len(plan.levels) == {"zero-only": 1, "stored": 2, "made": 4}[option]
     open_source(spec)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "option", "kind"),
+    [
+        ("u1", None, "intensity"), ("u2", None, "intensity"), ("i8", None, "intensity"), ("f4", None, "intensity"),
+        ("u4", None, "labels"), ("u8", None, "labels"), ("bool", None, "mask"), ("u2", "labels", "labels"),
+        ("u1", "mask", "mask"), ("u4", "intensity", "intensity"),
+    ],
+)  # fmt: skip
+def test_what_voxels_are_decides_how_levels_are_made(tmp_path: Path, dtype: str, option: str | None, kind: str) -> None:
+    voxels = np.random.default_rng(4).choice([0, 0, 7, 200], (256, 256)).astype(dtype)
+    zarr.create_array(str(tmp_path / "a"), shape=voxels.shape, dtype=voxels.dtype, chunks=(64, 64))[...] = voxels
+    spec = SourceSpec("a", str(tmp_path / "a"), {} if option is None else {"kind": option})
+    plan, source, _ = _open(spec, None)
+    assert plan.dataset.kind == kind
+    rule: Any = {"intensity": "mean", "labels": "mode", "mask": "any"}[kind]
+    np.testing.assert_array_equal(_whole(plan, source, 1), downsample(voxels, (0, 1), rule))
+
+
+def test_a_kind_that_is_none(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((64, 64), np.uint8))
+    with pytest.raises(SourceError, match="say intensity, labels or mask"):
+        open_source(SourceSpec("a", str(tmp_path / "a.npy"), {"kind": "picture"}))

@@ -8,8 +8,8 @@ arguments. It yields one of
   It may have `chunks` or `storage_chunk` (one edge an axis): what it computes at a time;
 - a list or tuple of arrays, a level each, in any order;
 - a dict, or an object with attributes: ``levels`` (as above), and if it likes ``axes`` (``"tzyx"`` or names),
-  ``scale`` and ``translation`` (of level 0, or a list with one of them a level), ``rgb``, ``fill_value``,
-  ``storage_chunk``.
+  ``scale`` and ``translation`` (of level 0, or a list with one of them a level), ``rgb``, ``kind``,
+  ``fill_value``, ``storage_chunk``.
 
 Scales that are not given follow from the shapes, with the edges of all levels together. Arrays that are not numpy's
 are read from several threads at once.
@@ -104,6 +104,7 @@ def _placing(said: Any) -> Placing:
         scales=_rows(said.get("scale")),
         translations=_rows(said.get("translation")),
         rgb=None if rgb is None else bool(rgb),
+        kind=said.get("kind") if said.get("kind") in ("intensity", "labels", "mask") else None,
     )
 
 

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octree_loader.sources.base import Piece, ReadChunk, SourceError, StoredLevel
-from octree_loader.sources.placement import Numbers, axis_named, colour_axis, default_axes, place_levels, shown_order
+from octree_loader.sources.placement import (
+    Numbers,
+    axis_named,
+    colour_axis,
+    default_axes,
+    kind_of_dtype,
+    place_levels,
+    shown_order,
+)
 from octree_protocol import limits
 from octree_protocol.geometry import Axis, Channel
 
@@ -163,7 +171,7 @@ def assemble(where: str, arrays: Sequence[LevelArray], known: Placing, options: 
             for array, (scale, translation) in zip(arrays, placed, strict=True)
         ),
         tuple(arrays),
-        options.kind or known.kind or "intensity",
+        options.kind or known.kind or kind_of_dtype(first.dtype, colour is not None),
         channels_of_shape(axes, first.shape, options.channels or known.channels),
     )
 

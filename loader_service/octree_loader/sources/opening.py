@@ -24,7 +24,10 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 CATALOG_OPTIONS = frozenset({"levels", "make_levels"})
 
 #: Options that mean the same at every location; the others belong to a factory.
-OWN_OPTIONS = frozenset({"axes", "scale", "translation", "rgb", "delay_ms"})
+OWN_OPTIONS = frozenset({"axes", "scale", "translation", "rgb", "kind", "delay_ms"})
+
+#: What voxels can be; it decides how they are downsampled, and how they are shown.
+KINDS = ("intensity", "labels", "mask")
 
 #: The longest simulated delay: beyond it a read looks like one that hangs.
 DELAY_MS = 60_000.0
@@ -59,6 +62,9 @@ def own_options(options: Mapping[str, Any]) -> tuple[OwnOptions, dict[str, Any]]
             raise SourceError(f"the option axes is {axes!r}: give 2 to {limits.AXES} different names")
     if rgb is not None and not isinstance(rgb, bool):
         raise SourceError(f"the option rgb is {rgb!r}: it is true or false")
+    kind = options.get("kind")
+    if kind is not None and kind not in KINDS:
+        raise SourceError(f"the option kind is {kind!r}: say {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= DELAY_MS:
         raise SourceError(f"the option delay_ms is {delay!r}: give milliseconds from 0 to {DELAY_MS:.0f}")
     numbers = {}
@@ -77,6 +83,7 @@ def own_options(options: Mapping[str, Any]) -> tuple[OwnOptions, dict[str, Any]]
         scales=(numbers["scale"],) if "scale" in numbers else (),
         translations=(numbers["translation"],) if "translation" in numbers else (),
         rgb=rgb,
+        kind=kind,
     )
     others = {key: value for key, value in options.items() if key not in OWN_OPTIONS}
     return OwnOptions(placing, float(delay)), others

@@ -33,6 +33,17 @@ def default_axes(count: int, rgb: bool) -> tuple[Axis, ...]:
     return tuple(axis_named(name) for name in (*names, "s")[:count])
 
 
+def kind_of_dtype(dtype: np.dtype[Any], rgb: bool) -> str:
+    """What voxels of a dtype are, where nobody says: bits are a mask, and wide whole numbers without sign are labels.
+
+    Cameras and detectors count with 16 bits, computed images are floats or carry the sign of numpy's own integers;
+    who stores numbers of objects takes unsigned ones of 32 or 64 bits.
+    """
+    if dtype.kind == "b":
+        return "mask"
+    return "labels" if dtype.kind == "u" and dtype.itemsize >= 4 and not rgb else "intensity"
+
+
 def colour_axis(
     shape: Sequence[int], dtype: np.dtype[Any], axes: Sequence[Axis] | None, said: bool | None
 ) -> int | None:
