@@ -126,6 +126,41 @@ class TileCache:
             self._release(tile)
             self._free.append(tile)
 
+    @property
+    def free(self) -> int:
+        """Tiles that hold nothing."""
+        return len(self._free)
+
+    def resize(self, tiles: int) -> list[tuple[int, int]]:
+        """Have another number of tiles. What was used last is kept, as much as there is room for.
+
+        Returns
+        -------
+        list of tuple of int
+            (tile before, tile now) of the chunks that have another tile now; no tile stands on both sides.
+        """
+        if tiles < 2:
+            raise ValueError(f"an atlas of {tiles} tiles holds nothing beside the fill tile; give it 2 at least")
+        pinned = [tile for tile, owner in self._owners.items() if owner in self._pinned]
+        order = [*(tile for tile in self._used if tile not in set(pinned)), *pinned]
+        for tile in order[: max(0, len(order) - (tiles - 1))]:
+            self._release(tile)
+            self.evictions += 1
+        beyond = [tile for tile in self._owners if tile >= tiles]
+        room = [tile for tile in range(tiles - 1, -1, -1) if tile != FILL_TILE and tile not in self._owners]
+        moves = []
+        for tile in beyond:
+            place, chunk = self._owners.pop(tile)
+            target = room.pop()
+            self._owners[target] = (place, chunk)
+            self._places[place][chunk] = target
+            moves.append((tile, target))
+        renamed = dict(moves)
+        self._used = OrderedDict((renamed.get(tile, tile), frame) for tile, frame in self._used.items())
+        self._free = room
+        self.tiles, self.capacity = tiles, tiles - 1
+        return moves
+
     def _evict(self, keep: Collection[int], spare: Sequence[int]) -> int | None:
         for tile in self._used:
             if tile not in keep and self._owners[tile] not in self._pinned:

@@ -33,6 +33,10 @@ FAVOURITES = (
 CHANNEL_COLOURS = ("#00ff00", "#ff00ff", "#00ffff", "#ff0000", "#0000ff", "#ffff00", "#ff8000", "#8000ff")
 
 
+#: Colours of labels: a prime number of them, so that labels in any regular distance differ.
+LABEL_COLOURS = 1021
+
+
 class UnknownColormap(OctreeError):
     """The catalogue has no colour map of that name."""
 
@@ -51,4 +55,23 @@ def colormap_table(name: str) -> NDArray[np.uint8]:
     except (ValueError, TypeError, KeyError):
         raise UnknownColormap(f"there is no colour map named {name!r}; try one of {', '.join(FAVOURITES)}") from None
     table: NDArray[np.uint8] = np.round(np.asarray(found(np.linspace(0, 1, _ENTRIES))) * 255).astype(np.uint8)
+    return table
+
+
+@lru_cache(maxsize=16)
+def label_table(seed: int = 0) -> NDArray[np.uint8]:
+    """Colours of labels, (1021, 4) uint8: label ``i`` has that of entry ``i % 1021``.
+
+    Hues go round by the golden section, so that the labels ``1, 2, 3 ...`` are as far apart as can be; lightness and
+    saturation go by another irrational number. Another seed begins elsewhere.
+    """
+    number = np.arange(LABEL_COLOURS) + 0.5 + 977.0 * (seed % 65536)
+    hue = number * 0.6180339887498949 % 1.0
+    saturation = 0.5 + 0.45 * (number * 0.7548776662466927 % 1.0)
+    value = 0.65 + 0.35 * (number * 0.5698402909980532 % 1.0)
+    # https://en.wikipedia.org/wiki/HSL_and_HSV#HSV_to_RGB_alternative
+    k = (np.array([5.0, 3.0, 1.0])[None, :] + 6.0 * hue[:, None]) % 6.0
+    rgb = value[:, None] * (1.0 - saturation[:, None] * np.clip(np.minimum(k, 4.0 - k), 0.0, 1.0))
+    table = np.full((LABEL_COLOURS, 4), 255, np.uint8)
+    table[:, :3] = np.rint(255.0 * rgb)
     return table

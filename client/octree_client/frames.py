@@ -54,6 +54,7 @@ def draw_layers(
     busy = []
     for layer in layers:
         layer.pager.hear()
+        layer.pager.atlas.fit()
         if layer.pager.plan(camera, number):
             busy.append(layer)
     if busy:
@@ -61,7 +62,7 @@ def draw_layers(
         busy = busy[first:] + busy[:first]
     left = upload_ms
     for place, layer in enumerate(busy):
-        visual = layer.pager.visual
+        visual = layer.pager.atlas.visual
 
         def flush(visual=visual) -> None:  # type: ignore[no-untyped-def]
             context.glir.associate(visual.atlas.texture.glir)

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from octree_client.colormaps import colormap_table
+from octree_client.colormaps import colormap_table, label_table
 from octree_client.contrast import ContrastEstimate
 from octree_client.cover import Piece, PlaneChunk, ViewStatus
 from octree_client.looks import Blending, Interpolation, LayerKind, Look
 from octree_client.pager import LayerFrame, LayerPager
 from octree_client.placing import Plane, Position, channel_axis, plane_of, position_at
 from octree_client.session import Image
+from octree_client.texture import folded_labels
 from octree_client.visuals.tiled_image import TiledImage
 from octree_protocol.geometry import Dataset
 
@@ -59,7 +60,9 @@ class ImageLayer:
         kind: LayerKind,
         channel: int | None,
         look: Look,
-        make_pager: Callable[[Dataset, Callable[[TiledImage], None], Callable[[int, NDArray[Any]], None]], LayerPager],
+        make_pager: Callable[
+            [Dataset, bool, Callable[[TiledImage], None], Callable[[int, NDArray[Any]], None]], LayerPager
+        ],
     ) -> None:
         self.image = image
         self.kind: LayerKind = kind
@@ -74,7 +77,7 @@ class ImageLayer:
         self.fixed: Mapping[int, int] = {axis: channel} if axis is not None and channel is not None else {}
         self.contrast = ContrastEstimate(kind != "image")
         self.contrast.use(look.auto_quantiles)
-        self.pager = make_pager(dataset, self._dress, self._observe)
+        self.pager = make_pager(dataset, kind == "labels", self._dress, self._observe)
         self.pager.level_lock, self.pager.quality = look.level_lock, look.quality
         self._is_whole = np.dtype(dataset.dtype).kind in "uib"
         self.follow_contrast()
@@ -110,7 +113,7 @@ class ImageLayer:
     @property
     def extent(self) -> tuple[float, float, float, float]:
         """World (y0, x0, y1, x1) on the axes that are displayed."""
-        return self.pager.extent
+        return self.pager.atlas.extent
 
     @property
     def look(self) -> Look:
@@ -241,6 +244,46 @@ class ImageLayer:
     def quality(self, quality: float) -> None:
         self._take(replace(self._look, quality=float(quality)))
 
+    # --- labels ------------------------------------------------------------------------------------------------------
+
+    @property
+    def selected_label(self) -> int | None:
+        """The label that is chosen, or None."""
+        return self._look.selected_label
+
+    @selected_label.setter
+    def selected_label(self, label: int | None) -> None:
+        self._take(replace(self._look, selected_label=None if label is None else int(label)))
+
+    @property
+    def show_selected_only(self) -> bool:
+        """Whether all labels but the selected one are left out."""
+        return self._look.show_selected_only
+
+    @show_selected_only.setter
+    def show_selected_only(self, alone: bool) -> None:
+        self._take(replace(self._look, show_selected_only=bool(alone)))
+
+    @property
+    def contour(self) -> int:
+        """Pixels of the labels' outlines; 0 fills them."""
+        return self._look.contour
+
+    @contour.setter
+    def contour(self, pixels: int) -> None:
+        self._take(replace(self._look, contour=int(pixels)))
+
+    @property
+    def seed(self) -> int:
+        """Another number, other colours of labels."""
+        return self._look.seed
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._take(replace(self._look, seed=int(seed)))
+
+    # --- what its data are -------------------------------------------------------------------------------------------
+
     def full_range(self) -> tuple[float, float]:
         """What the dtype can be; for floats, what has been seen."""
         dtype = np.dtype(self.dataset.dtype)
@@ -271,7 +314,7 @@ class ImageLayer:
     @property
     def failures(self) -> dict[PlaneChunk, str]:
         """Why chunks (level, row, column) of the plane that is shown could not be read."""
-        return dict(self.pager.failures)
+        return dict(self.pager.heard.failed)
 
     def status(self) -> ViewStatus:
         """How its visible cells stood in the last frame."""
@@ -316,7 +359,7 @@ class ImageLayer:
     def follow_contrast(self) -> None:
         """Take what the data say for the contrast limits, if they are automatic."""
         # Colours are shown over all that they are stored between.
-        limits = self.pager.visual.contrast_limits if self.kind == "rgb" else self.contrast.limits
+        limits = self.pager.atlas.visual.contrast_limits if self.kind == "rgb" else self.contrast.limits
         if self._look.auto_contrast and limits is not None and limits != self._look.contrast_limits:
             self._take(replace(self._look, contrast_limits=limits))
 
@@ -330,7 +373,7 @@ class ImageLayer:
         if not changed:
             return
         self.pager.level_lock, self.pager.quality = look.level_lock, look.quality
-        self._dress(self.pager.visual)
+        self._dress(self.pager.atlas.visual)
         for name in changed:
             self.events.emit(name, getattr(look, name))
 
@@ -341,6 +384,12 @@ class ImageLayer:
                 visual.colormap = colormap_table(look.colormap)
                 self._dressed = (visual, look.colormap)
             visual.contrast_limits = look.contrast_limits
+        elif self.kind == "labels":
+            if self._dressed != (visual, str(look.seed)):
+                visual.colormap = label_table(look.seed)
+                self._dressed = (visual, str(look.seed))
+            only = look.selected_label if look.show_selected_only else None
+            visual.show_labels(look.contour, None if only is None else self._folded(only))
         elif not look.auto_contrast:
             visual.contrast_limits = look.contrast_limits
         visual.gamma = look.gamma
@@ -348,6 +397,13 @@ class ImageLayer:
         visual.blending = look.blending
         visual.interpolation = look.interpolation
         visual.overlay = look.overlay
+
+    def _folded(self, label: int) -> int:
+        """A label as the shader knows it."""
+        try:
+            return int(folded_labels(np.array([label], np.dtype(self.image.dtype)))[0])
+        except OverflowError:
+            return 0  # the dtype has no such number, so that no voxel is drawn: 0 is never
 
     def _observe(self, level: int, plane: NDArray[Any]) -> None:
         """Something was uploaded: the coarsest level that has enough voxels for quantiles, and all above it, count."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +17,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from octree_client.atlas import TileCache
-from octree_client.camera import Camera, PlaneLevel, image_extent, plane_levels
+from octree_client.camera import Camera, PlaneLevel
 from octree_client.connection import Connection
 from octree_client.cover import (
-    FILL_TILE,
     NO_CELLS,
     Piece,
     PlaneChunk,
@@ -32,16 +29,17 @@ from octree_client.cover import (
     spare_tiles,
     touched_tiles,
 )
+from octree_client.heard import Heard
 from octree_client.inbox import Lost, Reopened
 from octree_client.level_choice import affordable_level, choose_level, whole_level
 from octree_client.paging import Candidate, UploadCost, plan_uploads
 from octree_client.placing import Plane, Position, middle
+from octree_client.plane_atlas import PlaneAtlas
 from octree_client.plane_grid import Rect
 from octree_client.prefetch import Motion, is_still, predicted_view, prefetch_cells
 from octree_client.slices import KeyTemplate
-from octree_client.texture import atlas_grid, texture_kind
 from octree_client.visuals.tiled_image import TiledImage
-from octree_client.working_set import base_chunks, working_set
+from octree_client.working_set import working_set
 from octree_protocol.errors import OctreeError
 from octree_protocol.geometry import Dataset
 from octree_protocol.keys import CellStatus, ChunkKey, Tier
@@ -49,17 +47,14 @@ from octree_protocol.messages import Announce, Ready, Wanted
 
 log = logging.getLogger("octree.layer")
 
-#: Announcements that are remembered: more than any working set, so that none is dropped that may still be used.
-_ANNOUNCED_MOST = 16384
-
-#: Positions of which it is remembered what the store does not have.
-_GAPS_MOST = 256
-
 #: How far ahead of the camera chunks are prefetched. Seconds.
 _LOOK_AHEAD = 0.5
 
 #: Prefetched cells at most.
 _PREFETCH_MOST = 32
+
+#: What is prefetched goes into VRAM too, while nothing else does, if that holds so many times the view.
+_ROOMY = 4
 
 
 @dataclass(slots=True)
@@ -86,12 +81,14 @@ class LayerPager:
         Where its chunks come from; the dataset with its scales as the world has them.
     vram_bytes
         Budget of its atlas.
-    max_texture_size
+    max_texture
         Edge of the largest texture that GL takes.
     wake
         Called in the connection's thread when something has come.
     plane, position
         What is shown; by default the dataset's own plane, in the middle of the other axes.
+    labels
+        Whether the values are names.
     on_visual
         Called with every `TiledImage` that is made, before it is drawn.
     on_plane
@@ -101,16 +98,14 @@ class LayerPager:
     ----------
     active
         Whether anything is wanted and drawn; `rest` and `show` change it.
-    levels, extent
-        As the camera sees them.
-    visual, tiles
-        What it is drawn with, and what is in it.
+    atlas
+        Where its tiles are; another one when other axes are displayed.
     ideal
         The level that fits; None until a camera has been seen.
+    heard
+        What the daemon has said of its chunks.
     quality, level_lock
         See `looks.Look`.
-    failures
-        Why chunks could not be read.
     """
 
     def __init__(
@@ -118,10 +113,11 @@ class LayerPager:
         connection: Connection,
         dataset: Dataset,
         vram_bytes: int,
-        max_texture_size: int,
+        max_texture: int,
         wake: Callable[[], None],
         plane: Plane | None = None,
         position: Position | None = None,
+        labels: bool = False,
         on_visual: Callable[[TiledImage], None] = lambda _: None,
         on_plane: Callable[[int, NDArray[Any]], None] = lambda _level, _plane: None,
     ) -> None:
@@ -132,52 +128,60 @@ class LayerPager:
         self.quality = 0.0
         self.ideal: int | None = None
         self.pieces: list[Piece] = []
-        self.load_ms: float | None = None
-        self.failures: dict[PlaneChunk, str] = {}
         self.requests = 0
-        self._vram_bytes, self._max_texture_size = vram_bytes, max_texture_size
+        self._max_texture, self._labels = max_texture, labels
         self._on_visual, self._on_plane = on_visual, on_plane
-        self._samples = dataset.levels[0].shape[-1] if dataset.rgb else 1
-        self._range_unknown = self._samples > 1 and np.dtype(dataset.dtype).kind == "f"
-        self._gaps: OrderedDict[Position, dict[PlaneChunk, None]] = OrderedDict()
-        self._announced: OrderedDict[ChunkKey, Ready] = OrderedDict()
+        self._range_unknown = dataset.rgb and np.dtype(dataset.dtype).kind == "f"
         self._wanted: dict[ChunkKey, Wanted] = {}
         self._visible: list[tuple[PlaneChunk, Wanted]] = []
+        self._ahead: list[tuple[PlaneChunk, Wanted]] = []
+        self._listed = False
         self._last_want: Sequence[Wanted] = ()
         self._cost = UploadCost()
         self._inbox = connection.open_view(wake)
         self._drawn: tuple[list[Piece], int, Camera] | None = None
         self._gone = False
-        self._turned = False
         self._frame = LayerFrame()
         self._number = 0
         self._used: set[int] = set()
         self._candidates: list[Candidate] = []
-        self.base: tuple[PlaneChunk, ...] = ()
         plane = plane if plane is not None else dataset.displayed()
-        self._turn(plane)
-        self._put(position if position is not None else middle(dataset, plane))
+        position = position if position is not None else middle(dataset, plane)
+        self.heard = Heard(KeyTemplate(dataset, position, plane))
+        self._turn(plane, vram_bytes)
+        self._put(plane, position)
 
     # --- what is shown -----------------------------------------------------------------------------------------------
 
     @property
     def plane(self) -> Plane:
         """The dataset's axes that are displayed, down and across."""
-        return self._template.plane
+        return self.atlas.plane
 
     @property
     def position(self) -> Position:
         """Voxel of level 0 that is shown, on each axis that is not displayed."""
         return self._template.position
 
+    @property
+    def levels(self) -> tuple[PlaneLevel, ...]:
+        """As the camera sees them."""
+        return self.atlas.levels
+
+    @property
+    def load_ms(self) -> float | None:
+        """How long a load takes; None while nobody knows."""
+        return self.heard.load_ms
+
     def show(self, plane: Plane, position: Position) -> None:
         """Show this plane from now on. Tiles of other positions stay in VRAM, those of another plane do not."""
         self.active = True
         if plane != self.plane:
-            self._turn(plane)
-            self._put(position)
+            self.atlas.close()
+            self._turn(plane, self.atlas.vram_bytes)
+            self._put(plane, position)
         elif position != self.position:
-            self._put(position)
+            self._put(plane, position)
 
     def rest(self) -> None:
         """Want nothing and draw nothing until `show`; what is in VRAM stays."""
@@ -187,43 +191,17 @@ class LayerPager:
         self._drawn = None
         self._say([])
 
-    def _turn(self, plane: Plane) -> None:
-        """Make everything that depends on which axes are displayed."""
-        dataset = self.dataset
-        self.levels: tuple[PlaneLevel, ...] = plane_levels(dataset, plane)
-        self.extent = image_extent(self.levels)
-        kind = texture_kind(dataset.dtype, self._samples)
-        tile_shape = (max(v.chunk[0] for v in self.levels), max(v.chunk[1] for v in self.levels))
-        # More tiles than the whole pyramid has chunks would only be allocated in vain.
-        every = sum(v.grid[0] * v.grid[1] for v in self.levels) + 1
-        budget = min(self._vram_bytes, max(every, 2) * tile_shape[0] * tile_shape[1] * kind.bytes_per_texel)
-        grid = atlas_grid(tile_shape, kind.bytes_per_texel, budget, self._max_texture_size)
-        if self._turned:
-            self.visual.close()
-        self._turned = True
-        self.visual: TiledImage = TiledImage(self.levels, tile_shape, kind, grid)
-        self.tiles = TileCache(self.visual.atlas.tiles)
-        self._fill = np.full(
-            (*tile_shape, self._samples) if dataset.rgb else tile_shape, dataset.fill_value, np.dtype(dataset.dtype)
-        )
-        self.visual.upload(FILL_TILE, self._fill)
+    def _turn(self, plane: Plane, vram_bytes: int) -> None:
+        self.atlas = PlaneAtlas(self.dataset, plane, vram_bytes, self._max_texture, self._labels)
         self.ideal = None
         self._drawn = None
-        self._gaps.clear()
-        self._on_visual(self.visual)
-        self._template = KeyTemplate(dataset, middle(dataset, plane), plane)
+        self._on_visual(self.atlas.visual)
 
-    def _put(self, position: Position) -> None:
-        self._template = KeyTemplate(self.dataset, position, self.plane)
-        self._missing = self._gaps.setdefault(position, {})
-        self._gaps.move_to_end(position)
-        while len(self._gaps) > _GAPS_MOST:
-            self._gaps.popitem(last=False)
-        self.failures.clear()
-        self._visible, self._visible_known = [], False
-        base = base_chunks(self.levels)
-        self.base = base if len(base) < self.tiles.capacity // 4 else ()
-        self.tiles.pin((position, chunk) for chunk in self.base)
+    def _put(self, plane: Plane, position: Position) -> None:
+        self._template = KeyTemplate(self.dataset, position, plane)
+        self.heard.show(self._template)
+        self._visible, self._ahead, self._listed = [], [], False
+        self.atlas.show(position)
 
     # --- what comes --------------------------------------------------------------------------------------------------
 
@@ -232,42 +210,16 @@ class LayerPager:
         changed = False
         for event in self._inbox.take():
             if isinstance(event, Announce):
-                changed |= self._announce(event)
+                changed |= self.heard.take(event, self.dataset.id, self._wanted)
+                changed |= bool(event.progress)  # nothing to draw anew, but something to tell beside the picture
             elif isinstance(event, Lost):
                 # Slots of a daemon that is gone hold what they held, but nobody guards them any more.
-                self._announced.clear()
+                self.heard.forget_slots()
                 self._gone = True
                 changed = True
             elif isinstance(event, Reopened):
                 self._reopen(event)
                 changed = True
-        return changed
-
-    def _announce(self, announce: Announce) -> bool:
-        changed = bool(announce.progress)  # nothing to draw anew, but something to tell beside the picture
-        number, wanted = self.dataset.id, self._wanted
-        for load_time in announce.load_times:
-            if load_time.dataset == number:
-                self.load_ms = load_time.milliseconds
-        for ready in announce.ready:
-            key = ready.key
-            if key.dataset == number and key in wanted:
-                # By the chunk's whole name: the next position may lie in the same chunk, which is not announced anew.
-                self._announced[key] = ready
-                self._announced.move_to_end(key)
-                changed = True
-        for key in announce.missing:
-            chunk = self._template.chunk(key)
-            if chunk is not None:
-                self._missing[chunk] = None
-                changed = True
-        for failure in announce.failed:
-            chunk = self._template.chunk(failure.key)
-            if chunk is not None and failure.key in wanted:
-                self.failures[chunk] = failure.reason
-                changed = True
-        while len(self._announced) > _ANNOUNCED_MOST:
-            self._announced.popitem(last=False)
         return changed
 
     def _reopen(self, event: Reopened) -> None:
@@ -287,17 +239,16 @@ class LayerPager:
             return
         self.dataset = msgspec.structs.replace(mine, id=known.id)
         self._template = KeyTemplate(self.dataset, self.position, self.plane)
-        self._announced.clear()
-        self.failures.clear()
-        self._last_want = ()
+        self.heard.start_over(self._template)
+        self._last_want, self._wanted = (), {}
 
     def awaited(self) -> int:
         """Visible ideal chunks that are neither in VRAM nor in their slots, as of the last plan."""
-        announced, missing, failures, ideal = self._announced, self._missing, self.failures, self.ideal
+        ready, missing, failed, ideal = self.heard.ready, self.heard.missing, self.heard.failed, self.ideal
         return sum(
             1
             for chunk, wanted in self._visible
-            if chunk[0] == ideal and wanted.key not in announced and chunk not in missing and chunk not in failures
+            if chunk[0] == ideal and wanted.key not in ready and chunk not in missing and chunk not in failed
         )
 
     # --- the frame ---------------------------------------------------------------------------------------------------
@@ -317,7 +268,7 @@ class LayerPager:
         self._frame, self._number = LayerFrame(), number
         self.pieces = self._cover(camera)
         self._used = touched_tiles(self.pieces)
-        self.tiles.touch(self._used, number)
+        self.atlas.tiles.touch(self._used, number)
         if self._drawn is not None and self.connection.settings.force_synchronous:
             self._used |= touched_tiles(self._drawn[0])
         self._candidates = self._uploadable()
@@ -333,7 +284,7 @@ class LayerPager:
             Executes GL's queue now, so that slots are free to be given away once it returns.
         """
         began = time.perf_counter()
-        room = self.tiles.available(self._used) + len(spare_tiles(self.pieces, self.ideal or 0))
+        room = self.atlas.tiles.available(self._used) + len(spare_tiles(self.pieces, self.ideal or 0))
         planned = plan_uploads(self._candidates, budget_ms, self._cost, room, least)
         if planned:
             self._upload(planned, flush)
@@ -350,8 +301,8 @@ class LayerPager:
         self._want(camera, motion)
         frame.status = cell_statuses(self.levels, self.ideal or 0, self.pieces)
         frame.awaited = self.awaited()
-        resident, announced = self.tiles.resident(self.position), self._announced
-        frame.more = any(wanted.key in announced and chunk not in resident for chunk, wanted in self._visible)
+        resident, ready = self.atlas.tiles.resident(self.position), self.heard.ready
+        frame.more = any(wanted.key in ready and chunk not in resident for chunk, wanted in self._visible)
         frame.plan_ms += (time.perf_counter() - began) * 1e3
         return frame
 
@@ -374,33 +325,53 @@ class LayerPager:
             self._drawn = (pieces, ideal, camera)
         if not lowest and status.empty:
             pieces = [piece for piece in pieces if piece.tile >= 0 or piece.status is CellStatus.FAILED]
-        self.visual.set_frame(pieces, self.tiles.resident(self.position), ideal, camera)
-        self.visual.draw(lowest)
+        self.atlas.visual.set_frame(pieces, self.atlas.tiles.resident(self.position), ideal, camera)
+        self.atlas.visual.draw(lowest)
 
     # --- what the frame is made of -----------------------------------------------------------------------------------
 
     def _cover(self, camera: Camera) -> list[Piece]:
         levels, view = self.levels, self._view(camera)
-        capacity = self.tiles.capacity
+        capacity = self.atlas.tiles.capacity
         if not self.connection.settings.octree_enabled:
             self.ideal = whole_level(levels, capacity)
         else:
             current = self.ideal
             ideal = choose_level(levels, camera.pixel_size * 2.0**-self.quality, current, self.level_lock)
-            self.ideal = affordable_level(levels, ideal, view, capacity, len(self.base), current)
-        return cover(levels, self.ideal, view, self.tiles.resident(self.position), self._missing, self.failures)
+            self.ideal = affordable_level(levels, ideal, view, capacity, len(self.atlas.base), current)
+        return cover(
+            levels, self.ideal, view, self.atlas.tiles.resident(self.position), self.heard.missing, self.heard.failed
+        )
 
     def _view(self, camera: Camera) -> Rect:
-        """What is to be covered: what the camera sees; without the octree, one level whole."""
-        return camera.view() if self.connection.settings.octree_enabled else self.extent
+        """What is to be covered: what the camera sees, and what the pixels at its edges are interpolated with; without
+        the octree, one level whole."""
+        if not self.connection.settings.octree_enabled:
+            return self.atlas.extent
+        y0, x0, y1, x1 = camera.view()
+        if self.ideal is None or self.atlas.visual.interpolation == "nearest":
+            return y0, x0, y1, x1
+        # Pixel centres lie half a pixel within the view; a voxel reaches them from half a voxel away.
+        down, across = (max(0.0, 0.5 * (scale - camera.pixel_size)) for scale in self.levels[self.ideal].scale)
+        return y0 - down, x0 - across, y1 + down, x1 + across
 
     def _uploadable(self) -> list[Candidate]:
-        """What is wanted for this view and lies in its slot; what is prefetched stays there until it comes into view:
-        its upload costs the same then."""
+        """What is wanted for this view and lies in its slot; once that is there, what may come into view next.
+
+        What is prefetched takes no tile from what was seen, unless there is plenty of room.
+        """
         if self.connection.arena is None or self._gone:
             return []
-        resident, announced = self.tiles.resident(self.position), self._announced
-        texel, levels = self.visual.kind.bytes_per_texel, self.levels
+        found = self._candidates_of(self._visible)
+        if not found and self._ahead:
+            tiles = self.atlas.tiles
+            room = tiles.capacity if tiles.capacity > _ROOMY * len(self._used) else tiles.free
+            found = self._candidates_of(self._ahead)[:room]
+        return found
+
+    def _candidates_of(self, entries: Sequence[tuple[PlaneChunk, Wanted]]) -> list[Candidate]:
+        resident, ready = self.atlas.tiles.resident(self.position), self.heard.ready
+        texel, levels = self.atlas.visual.kind.bytes_per_texel, self.levels
         return [
             Candidate(
                 chunk,
@@ -409,15 +380,15 @@ class LayerPager:
                 wanted.relative_level,
                 wanted.priority,
             )
-            for chunk, wanted in self._visible
-            if wanted.key in announced and chunk not in resident
+            for chunk, wanted in entries
+            if chunk not in resident and wanted.key in ready
         ]
 
     def _upload(self, planned: list[Candidate], flush: Callable[[], None]) -> None:
         arena = self.connection.arena
         assert arena is not None
         began = time.perf_counter()
-        place, template, announced = self.position, self._template, self._announced
+        place, template, announced = self.position, self._template, self.heard.ready
         done: list[tuple[PlaneChunk, Ready]] = []
         spare: list[int] | None = None
         for candidate in planned:
@@ -436,7 +407,9 @@ class LayerPager:
             ideal_in_view = chunk[0] == self.ideal
             if spare is None and ideal_in_view:
                 spare = spare_tiles(self.pieces, chunk[0])
-            tile = self.tiles.assign(place, chunk, self._number, self._used, (spare or ()) if ideal_in_view else ())
+            tile = self.atlas.tiles.assign(
+                place, chunk, self._number, self._used, (spare or ()) if ideal_in_view else ()
+            )
             if tile is None:
                 break
             if spare and tile in spare:
@@ -445,16 +418,16 @@ class LayerPager:
             if self._range_unknown:
                 self._range_unknown = False
                 self._choose_range(data)
-            self.visual.upload(tile, data)
+            self.atlas.visual.upload(tile, data)
             self._on_plane(chunk[0], data)
             done.append((chunk, ready))
             self._frame.uploaded_bytes += candidate.nbytes
         flush()
-        self.visual.flushed()
+        self.atlas.visual.flushed()
         for chunk, ready in done:
             if not arena.is_current(ready):
                 # The slot was given to another chunk while GL read it: the tile may hold parts of both.
-                self.tiles.forget(place, chunk)
+                self.atlas.tiles.forget(place, chunk)
                 announced.pop(ready.key, None)
         self._frame.uploads = len(done)
         self._cost.measured(len(done), self._frame.uploaded_bytes, (time.perf_counter() - began) * 1e3)
@@ -464,7 +437,7 @@ class LayerPager:
         finite = data[np.isfinite(data)]
         most = float(finite.max()) if finite.size else 1.0
         if most > 1.0:
-            self.visual.set_range(0.0, max(most, 255.0))
+            self.atlas.visual.set_range(0.0, max(most, 255.0))
 
     def _want(self, camera: Camera, motion: Motion) -> None:
         levels, ideal, view = self.levels, self.ideal or 0, self._view(camera)
@@ -476,12 +449,12 @@ class LayerPager:
             ideal,
             view,
             self.pieces,
-            self.tiles.resident(self.position),
-            self._missing,
-            self.failures,
+            self.atlas.tiles.resident(self.position),
+            self.heard.missing,
+            self.heard.failed,
             load_ms=self.load_ms,
             prefetch=cells,
-            base=self.base,
+            base=self.atlas.base,
             settings=self.connection.settings,
         )
         self._say(entries)
@@ -489,19 +462,21 @@ class LayerPager:
     def _say(self, entries: Sequence[Wanted]) -> None:
         """Tell the daemon what is wanted, if it is not what was said last."""
         same = entries == self._last_want
-        if self._gone or (same and self._visible_known):
+        if self._gone or (same and self._listed):
             return
         chunk_of = self._template.chunk
-        self._visible = [
-            (chunk, entry)
-            for entry in entries
-            if entry.tier is Tier.VISIBLE and (chunk := chunk_of(entry.key)) is not None
-        ]
-        self._visible_known = True
+        self._visible, self._ahead, self._listed = [], [], True
+        for entry in entries:
+            chunk = chunk_of(entry.key)
+            if chunk is not None:
+                (self._visible if entry.tier is Tier.VISIBLE else self._ahead).append((chunk, entry))
         if same:  # another position in the same chunks
             return
+        before, self._wanted = self._wanted, {entry.key: entry for entry in entries}
+        for key in self._wanted:
+            if key not in before:
+                self.heard.recall(key)
         self._last_want = entries
-        self._wanted = {entry.key: entry for entry in entries}
         self.requests += 1
         self.connection.want(self._inbox, entries)
 
@@ -510,10 +485,8 @@ class LayerPager:
     def retry(self) -> int:
         """Ask again for what could not be read; returns how many chunks that is."""
         self.hear()  # what was told before now must not count as the answer
-        count = len(self.failures)
-        self.failures.clear()
         self._last_want = ()
-        return count
+        return self.heard.retry()
 
     def chunk_at(self, y: float, x: float) -> tuple[Piece, tuple[int, int]] | None:
         """The piece drawn at a place of the world, and the voxel (down, across) of its level there; None outside."""
@@ -535,7 +508,7 @@ class LayerPager:
         piece, (row, col) = found
         if piece.status is CellStatus.MISSING:
             return self.dataset.fill_value
-        ready = self._announced.get(self._template.key(piece.chunk))
+        ready = self.heard.ready.get(self._template.key(piece.chunk))
         if piece.tile < 0 or ready is None or not arena.is_current(ready):
             return None
         chunk = self.levels[piece.chunk[0]].chunk
@@ -550,4 +523,4 @@ class LayerPager:
     def close(self) -> None:
         """Forget what it wants, and free its tiles at the next flush."""
         self.connection.close_view(self._inbox)
-        self.visual.close()
+        self.atlas.close()

@@ -39,6 +39,8 @@ class TextureKind:
         1, or 3 and 4 for colours.
     low, high
         Data values that the shader sees as 0 and as 1: a normalised texture is divided by its maximum on the way.
+    labels
+        Whether the four channels are the bytes of a number, the lowest first.
     """
 
     name: str
@@ -47,6 +49,7 @@ class TextureKind:
     channels: int
     low: float
     high: float
+    labels: bool = False
 
     @property
     def bytes_per_texel(self) -> int:
@@ -61,14 +64,14 @@ class TextureKind:
     @property
     def is_colour(self) -> bool:
         """Whether the texels are colours, which no colour map touches."""
-        return self.channels > 1
+        return self.channels > 1 and not self.labels
 
     def to_texel_units(self, value: float) -> float:
         """What the shader reads where the data are `value`."""
         return (value - self.low) / (self.high - self.low)
 
 
-def texture_kind(dtype: DTypeLike, samples: int = 1) -> TextureKind:
+def texture_kind(dtype: DTypeLike, samples: int = 1, labels: bool = False) -> TextureKind:
     """The kind of texture for a dtype.
 
     ============================  ==========================================================================
@@ -83,6 +86,8 @@ def texture_kind(dtype: DTypeLike, samples: int = 1) -> TextureKind:
     3 or 4 samples of u1          rgb8, rgba8, exact
     3 or 4 samples of integers    rgb8, rgba8: the dtype's whole range scaled to 0 .. 255
     3 or 4 samples of floats      rgb8, rgba8: 0 .. 1 scaled to 0 .. 255, clipped
+    labels, up to 32 bits         rgba8: the four bytes, exact
+    labels of 64 bits             rgba8: folded to 32 bits, see `folded_labels`
     ============================  ==========================================================================
 
     Parameters
@@ -91,6 +96,8 @@ def texture_kind(dtype: DTypeLike, samples: int = 1) -> TextureKind:
         Of the data, in either byte order.
     samples
         1, or the length of the last axis where that axis is a colour.
+    labels
+        Whether whole numbers are names.
 
     Raises
     ------
@@ -100,6 +107,10 @@ def texture_kind(dtype: DTypeLike, samples: int = 1) -> TextureKind:
     source = np.dtype(dtype)
     if source.kind not in "buifc":
         raise TextureError(f"data of dtype {source} cannot be drawn: only booleans, integers, floats and complex can")
+    if labels:
+        if source.kind not in "bui" or samples != 1:
+            raise TextureError(f"data of dtype {source} are no labels: whole numbers are")
+        return TextureKind("rgba8", source.str, "|u1", 4, 0.0, 255.0, labels=True)
     if samples in (3, 4):
         if source.kind in "ui":
             info = np.iinfo(source)
@@ -114,6 +125,22 @@ def texture_kind(dtype: DTypeLike, samples: int = 1) -> TextureKind:
     if (source.kind, source.itemsize) == ("u", 2):
         return TextureKind("r16", source.str, "=u2", 1, 0.0, 65535.0)
     return TextureKind("r32f", source.str, "=f4", 1, 0.0, 1.0)
+
+
+def folded_labels(data: NDArray[Any]) -> NDArray[np.uint32]:
+    """Labels as 32 bits, little-endian: exact up to that size, below zero in two's complement.
+
+    Of 64 bits the upper half, times the odd 0x9E3779B1, is mixed into the lower one (Knuth, The Art of Computer
+    Programming 3, 6.4), so that labels that fit into 32 bits stay as they are. Only 0 becomes 0.
+    """
+    if data.dtype.itemsize < 8:
+        signed: NDArray[np.uint32] = data.astype("<i4" if data.dtype.kind == "i" else "<u4").view("<u4")
+        return signed
+    whole = data.astype(f"<{data.dtype.kind}8").view("<u8")
+    upper = (whole >> np.uint64(32)) * np.uint64(0x9E3779B1) & np.uint64(0xFFFFFFFF)
+    folded = ((whole & np.uint64(0xFFFFFFFF)) ^ upper).astype("<u4")
+    folded[(folded == 0) & (whole != 0)] = 1
+    return folded
 
 
 def to_texels(data: NDArray[Any], kind: TextureKind) -> NDArray[Any]:
@@ -134,6 +161,10 @@ def to_texels(data: NDArray[Any], kind: TextureKind) -> NDArray[Any]:
     TextureError
         If the data's number of axes or samples does not fit the kind.
     """
+    if kind.labels:
+        if data.ndim != 2:
+            raise TextureError(f"data of shape {data.shape} are no plane of labels")
+        return np.ascontiguousarray(folded_labels(data)).view(np.uint8).reshape(*data.shape, 4)
     if data.ndim != (3 if kind.is_colour else 2) or (kind.is_colour and data.shape[2] != kind.channels):
         raise TextureError(f"data of shape {data.shape} do not fit a texture of kind {kind.name}")
     texels = np.dtype(kind.texels)
@@ -212,6 +243,11 @@ class AtlasTexture:
             resizable=False,
         )
 
+    def corner(self, tile: int) -> tuple[int, int]:
+        """(down, across) of a tile's upper left texel."""
+        row, column = divmod(tile, self.columns)
+        return row * self.tile_shape[0], column * self.tile_shape[1]
+
     @property
     def tiles(self) -> int:
         """How many tiles there are."""
@@ -252,13 +288,12 @@ class AtlasTexture:
         texels = to_texels(data, self.kind)
         if texels.shape[0] > self.tile_shape[0] or texels.shape[1] > self.tile_shape[1]:
             raise TextureError(f"data of shape {data.shape} in a tile of {self.tile_shape}")
-        row, column = divmod(tile, self.columns)
         self._pending.append(texels)
         # One tile alone fills its texture: vispy would take that for a resize, which this texture refuses.
         self.texture.glir.command(
             "DATA",
             self.texture.id,
-            (row * self.tile_shape[0], column * self.tile_shape[1]),
+            self.corner(tile),
             texels.reshape(*texels.shape[:2], self.kind.channels),
         )
 

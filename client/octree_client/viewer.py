@@ -31,6 +31,7 @@ from octree_client.placing import axes_of_world, placed, world_units
 from octree_client.session import Image, Session
 from octree_client.session import open as open_session
 from octree_client.statistics import FrameStatistics
+from octree_client.vram import share_out
 
 __all__ = ["BACKGROUND", "ViewStatus", "Viewer"]
 
@@ -199,8 +200,21 @@ class Viewer:
 
     @property
     def vram_bytes(self) -> int:
-        """Budget for the tiles of all layers."""
+        """Budget for the tiles of all layers; what it shrinks by goes with the next frame, the oldest first."""
         return self._vram_bytes
+
+    @vram_bytes.setter
+    def vram_bytes(self, vram_bytes: int) -> None:
+        if vram_bytes < 0:
+            raise ValueError(f"a budget is a number of bytes, not {vram_bytes}")
+        self._vram_bytes = int(vram_bytes)
+        self._share_vram()
+        self.move(self.camera)
+
+    def _share_vram(self) -> None:
+        needs = [layer.pager.atlas.need(self.canvas.size, layer.pager.active) for layer in self.layers]
+        for layer, share in zip(self.layers, share_out(needs, self._vram_bytes), strict=True):
+            layer.pager.atlas.vram_bytes = share
 
     def _replace(self, old: Sequence[ImageLayer], plans: Sequence[LayerPlan]) -> list[ImageLayer]:
         image, place = old[0].image, min(self.layers.index(layer) for layer in old)
@@ -229,16 +243,20 @@ class Viewer:
 
     def _layer_inserted(self, _index: int, _layer: ImageLayer) -> None:
         self._tell_axes()
+        self._share_vram()
         self.move(self.camera)
 
     def _layer_removed(self, _index: int, layer: ImageLayer) -> None:
         layer.close()
         self._tell_axes()
+        self._share_vram()
         self.move(self.camera)
 
     def _layer_changed(self, _layer: ImageLayer, name: str, _value: object) -> None:
         if name in ("visible", "level_lock", "quality", "retry"):
             self.move(self.camera)
+            if name == "visible":
+                self._share_vram()
         else:
             self._loop.changed()
 
@@ -263,6 +281,7 @@ class Viewer:
             self._turning = False
         self._loop.stop_motion()
         self.move(replace(self.camera, center=(place[down], place[across])))
+        self._share_vram()
 
     # --- camera ------------------------------------------------------------------------------------------------------
 
@@ -333,6 +352,7 @@ class Viewer:
 
     def _resized(self, size: tuple[int, int]) -> None:
         if size != self.camera.canvas and min(size) > 0:
+            self._share_vram()
             self.move(replace(self.camera, canvas=size))
 
     # --- looking at it -----------------------------------------------------------------------------------------------
@@ -406,9 +426,9 @@ class Viewer:
             **self.frame_statistics.summary(),
             "chunks": sum(frame.uploads for frame in frames),
             "bytes": sum(frame.nbytes for frame in frames),
-            "tiles": sum(len(pager.tiles) for pager in pagers),
-            "tiles_most": sum(pager.tiles.capacity for pager in pagers),
-            "vram_bytes": sum(pager.visual.atlas.nbytes for pager in pagers),
+            "tiles": sum(len(pager.atlas.tiles) for pager in pagers),
+            "tiles_most": sum(pager.atlas.tiles.capacity for pager in pagers),
+            "vram_bytes": sum(pager.atlas.nbytes for pager in pagers),
             "requests": sum(pager.requests for pager in pagers),
             "per_frame": list(frames),
         }

@@ -68,7 +68,7 @@ def _plan(edge: int, seed: int) -> float:
                 for row in range(row0, row1):
                     for col in range(col0, col1):
                         if level or chance.random() < 0.5:
-                            layer.tiles.assign((), (level, row, col), frame, set())
+                            layer.atlas.tiles.assign((), (level, row, col), frame, set())
         camera = Camera((camera.center[0] + 3.0, camera.center[1] + 20.0), 1.0, SIZE)
         began = time.perf_counter()
         layer.plan(camera, frame)

@@ -7,6 +7,7 @@ branch. Knows nothing of pieces or levels; the vertices are described in `quads`
 
 from __future__ import annotations
 
+from octree_client.colormaps import LABEL_COLOURS
 from octree_client.texture import TextureKind
 
 VERTEX_SHADER = """
@@ -51,7 +52,7 @@ uniform float u_mode;      // what becomes of the opacity: see `blending.MODES`
 // Two ways, because each of them is optimised away by some driver (Mesa the second, NVIDIA the first).
 #define IS_NAN(v) ((v) != (v) || !((v) < 0.0 || (v) > 0.0 || (v) == 0.0))
 
-#if COLOUR
+#if COLOUR || LABELS
 #define VALUE vec4
 #define FETCH(at) texture2D(u_atlas, ((at) + 0.5) * u_texel)
 #else
@@ -59,7 +60,13 @@ uniform float u_mode;      // what becomes of the opacity: see `blending.MODES`
 #define FETCH(at) texture2D(u_atlas, ((at) + 0.5) * u_texel).r
 #endif
 
-#if LINEAR
+#if LABELS
+uniform vec4 u_selected;    // bytes of a label
+uniform float u_selection;  // 0: all labels, 1: the selected one alone
+uniform float u_contour;    // pixels
+#endif
+
+#if LINEAR || CONTOUR
 // Texel of a tile's corner.
 vec2 corner_of(float tile) {
     float row = floor((tile + 0.5) * u_grid.y);
@@ -116,12 +123,50 @@ VALUE sample_image(vec2 shape, vec2 corner) {
 #endif
 }
 
+#if CONTOUR
+// The label at a place of the picture that need not lie in the own chunk; there, the nearest that is known.
+vec4 label_at(vec2 place, vec2 shape, vec2 corner) {
+    bool left = place.x < 0.0, right = place.x >= shape.x;
+    bool above = place.y < 0.0, below = place.y >= shape.y;
+    float side = left ? v_sides.y : right ? v_sides.z : -1.0;
+    float next = above ? v_sides.x : below ? v_sides.w : -1.0;
+    vec2 pair = above ? v_corners.xy : v_corners.zw;
+    float there = (left || right) ? ((above || below) ? (left ? pair.x : pair.y) : side) : next;
+    bool beyond = left || right || above || below;
+    if (!beyond || there < -0.5) return FETCH(corner + min(floor(clamp(place, vec2(0.0), shape)), shape - 1.0));
+    vec2 moved = vec2(left ? place.x + v_state.x : right ? place.x - shape.x : place.x,
+                      above ? place.y + v_state.y : below ? place.y - shape.y : place.y);
+    return FETCH(corner_of(there) + floor(clamp(moved, vec2(0.0), v_state.xy - 1.0)));
+}
+
+bool is_border(vec4 label, vec2 shape, vec2 corner) {
+    vec2 pixel = fwidth(v_voxel) * u_contour;
+    for (int n = 0; n < 9; n++) {
+        vec2 step = vec2(mod(float(n), 3.0), floor(float(n) / 3.0)) - 1.0;
+        vec4 other = label_at(v_voxel + step * pixel, shape, corner);
+        if (any(greaterThan(abs(other - label), vec4(0.001)))) return true;
+    }
+    return false;
+}
+#endif
+
 void main() {
     // What is constant over a piece is whole numbers: rounding takes away what interpolation added.
     vec4 tile = floor(v_tile + 0.5);
     VALUE value = sample_image(tile.zw, tile.xy);
     vec4 colour;
-#if COLOUR
+#if LABELS
+    vec4 bytes = floor(value * 255.0 + 0.5);
+    // The number modulo that of the colours: all sums stay below 2**24, where float32 is exact.
+    float number = dot(bytes, WEIGHTS);
+    float entry = number - u_entries * floor((number + 0.5) / u_entries);
+    colour = texture2D(u_colormap, vec2((entry + 0.5) / u_entries, 0.5));
+    if (dot(bytes, vec4(1.0)) < 0.5) colour = vec4(0.0);
+    if (u_selection > 0.5 && any(greaterThan(abs(bytes - u_selected), vec4(0.5)))) colour = vec4(0.0);
+#if CONTOUR
+    if (colour.a > 0.0 && !is_border(value, tile.zw, tile.xy)) colour = vec4(0.0);
+#endif
+#elif COLOUR
     vec3 shown = clamp((value.rgb - u_contrast.x) * u_contrast.y, 0.0, 1.0);
 #if GAMMA
     shown = pow(shown, vec3(u_gamma));
@@ -174,7 +219,9 @@ void main() {
 """
 
 
-def fragment_shader(kind: TextureKind, *, linear: bool, gamma: bool, overlay: bool, statuses: dict[str, int]) -> str:
+def fragment_shader(
+    kind: TextureKind, *, linear: bool, gamma: bool, overlay: bool, contour: bool, statuses: dict[str, int]
+) -> str:
     """The fragment shader of a kind of texture with the given switches.
 
     Parameters
@@ -185,10 +232,14 @@ def fragment_shader(kind: TextureKind, *, linear: bool, gamma: bool, overlay: bo
     switches = {
         "COLOUR": kind.is_colour,
         "FLOATS": kind.is_float,
+        "LABELS": kind.labels,
+        "CONTOUR": contour,
         "LINEAR": linear,
         "GAMMA": gamma,
         "OVERLAY": overlay,
     }
     lines = [f"#define {name} {int(value)}" for name, value in switches.items()]
     lines += [f"#define {name} {value}.0" for name, value in statuses.items()]
+    weights = ", ".join(f"{pow(256, byte, LABEL_COLOURS)}.0" for byte in range(4))
+    lines.append(f"#define WEIGHTS vec4({weights})")
     return "\n".join(lines) + _FRAGMENT_SHADER

@@ -24,6 +24,7 @@ from octree_client.texture import AtlasTexture, TextureError, TextureKind
 from octree_client.visuals.blending import blend_state
 from octree_client.visuals.quads import NO_DATA, VERTEX, LevelArrays, build_quads, triangle_indices
 from octree_client.visuals.shaders import VERTEX_SHADER, fragment_shader
+from octree_client.visuals.texture_copy import copy_parts
 from octree_protocol.keys import CellStatus
 
 _STATUSES = {"MISSING": int(CellStatus.MISSING), "FAILED": int(CellStatus.FAILED), "NO_DATA": NO_DATA}
@@ -75,12 +76,12 @@ class TiledImage:
         self._index_array = triangle_indices(0)
         self._indices: Any = None
         self._indexed = -1
-        self._programs: dict[tuple[bool, bool, bool], Any] = {}
+        self._contour = 0
+        self._programs: dict[tuple[bool, ...], Any] = {}
         self._colormap: NDArray[np.uint8] = np.empty((0, 4), np.uint8)
         self._colormap_texture: Any = None
-        height, width = self.atlas.shape
         self._uniforms: dict[str, Any] = {
-            "u_texel": (1.0 / width, 1.0 / height),
+            "u_texel": self._texel(),
             "u_grid": (self.atlas.columns, 1.0 / self.atlas.columns, tile_shape[1], tile_shape[0]),
         }
         grey = np.arange(256, dtype=np.uint8)
@@ -89,6 +90,10 @@ class TiledImage:
         self._set("u_gamma", 1.0)
         self._set("u_opacity", 1.0)
         self._set("u_mode", 0.0)
+        if kind.labels:
+            self._set("u_selected", (0.0, 0.0, 0.0, 0.0))
+            self._set("u_selection", 0.0)
+            self._set("u_contour", 0.0)
 
     # --- tiles and frames ---
 
@@ -125,7 +130,7 @@ class TiledImage:
             camera,
             self.atlas.tile_shape,
             self.atlas.columns,
-            neighbours=self._interpolation == "linear",
+            neighbours=self._interpolation == "linear" or self._contour > 0,
         )
         self._count = len(pieces)
         if self._count > self._capacity:
@@ -155,6 +160,42 @@ class TiledImage:
         context.set_blend_equation(state.equation)
         context.set_blend_func(*state.factors)
         self._program().draw("triangles", self._indices)
+
+    def resize(self, rows: int, moves: Sequence[tuple[int, int]]) -> bool:
+        """Have another number of rows of tiles. Within a frame of a canvas.
+
+        Parameters
+        ----------
+        moves
+            (tile before, tile now) of what has another place; the other tiles keep what they hold, as far as the new
+            atlas has them.
+
+        Returns
+        -------
+        bool
+            Whether the tiles' content is there; where OpenGL cannot copy it, every tile has to be uploaded again.
+        """
+        context = get_current_canvas().context
+        old = self.atlas
+        new = AtlasTexture(old.tile_shape, self.kind, (rows, old.columns))
+        for texture in (old.texture, new.texture):
+            context.glir.associate(texture.glir)
+        context.flush_commands()
+        old.flushed()
+        height, width = old.tile_shape
+        parts = [((0, 0), (0, 0), (min(rows, old.rows) * height, old.columns * width))]
+        parts += [(old.corner(source), new.corner(target), (height, width)) for source, target in moves]
+        copied = copy_parts(context, old.texture, new.texture, parts)
+        self.atlas = new
+        for program in self._programs.values():
+            program["u_atlas"] = new.texture
+        self._set("u_texel", self._texel())
+        old.close()
+        return copied
+
+    def _texel(self) -> tuple[float, float]:
+        height, width = self.atlas.shape
+        return 1.0 / width, 1.0 / height
 
     def flushed(self) -> None:
         """The context's queue has been flushed: uploaded arrays are no longer read, their memory may change."""
@@ -236,6 +277,24 @@ class TiledImage:
         if changed and interpolation == "linear" and self._frame is not None:
             self.set_frame(*self._frame)  # with the neighbours that nearest did without
 
+    def show_labels(self, contour: int, only: int | None) -> None:
+        """How labels are drawn.
+
+        Parameters
+        ----------
+        contour
+            Pixels of their outlines, within each; 0 fills them.
+        only
+            The one that is drawn alone, as `texture.folded_labels` makes it; None for all.
+        """
+        bare, self._contour = self._contour == 0, contour
+        number = 0 if only is None else only
+        self._set("u_selected", tuple(float(number >> shift & 0xFF) for shift in (0, 8, 16, 24)))
+        self._set("u_selection", float(only is not None))
+        self._set("u_contour", float(contour))
+        if bare and contour and self._frame is not None:
+            self.set_frame(*self._frame)  # with the neighbours that filled labels did without
+
     @property
     def opacity(self) -> float:
         """0 (nothing to be seen) .. 1."""
@@ -291,13 +350,17 @@ class TiledImage:
 
     def _program(self) -> Any:
         """The program of the present switches, made when they are first used."""
-        key = (self._interpolation == "linear", self._gamma != 1.0, self._overlay)
+        labels = self.kind.labels
+        linear = self._interpolation == "linear" and not labels
+        key = (linear, self._gamma != 1.0 and not labels, self._overlay, self._contour > 0)
         program = self._programs.get(key)
         if program is None:
             if self._vertices is None:
                 raise TextureError("nothing to draw: no frame was set")
-            linear, gamma, overlay = key
-            shader = fragment_shader(self.kind, linear=linear, gamma=gamma, overlay=overlay, statuses=_STATUSES)
+            linear, gamma, overlay, contour = key
+            shader = fragment_shader(
+                self.kind, linear=linear, gamma=gamma, overlay=overlay, contour=contour, statuses=_STATUSES
+            )
             program = self._programs[key] = gloo.Program(VERTEX_SHADER, shader)
             program["u_atlas"] = self.atlas.texture
             program["u_colormap"] = self._colormap_texture
