@@ -76,10 +76,11 @@ class Dims:
 
     def set_point(self, axis: str, world: float) -> None:
         """Go to the voxel centre next to a world coordinate. Raises `ValueError` if there is no such axis."""
-        low, _, step = self._range(axis)
-        # nan compares false with everything, and would be the first place.
-        index = round((world - low) / step) if low - step < world < float("inf") else 0
-        self.set_index(axis, index)
+        low, high, step = self._range(axis)
+        if world >= high:
+            self.set_index(axis, self.count(axis) - 1)
+        else:  # not a number is no place, and compares false: the first
+            self.set_index(axis, round((world - low) / step) if world > low else 0)
 
     def set_index(self, axis: str, index: int) -> None:
         """Go to a place of an axis, counted from 0; the nearest there is."""

@@ -71,6 +71,7 @@ class FrameLoop:
         self._number = 0
         self._submitted: float | None = None
         self._in_frame = False
+        self._shown = False
         self._closed = False
         self._log: TextIO | None = None
         driver.on_due = self._frame_due
@@ -87,6 +88,7 @@ class FrameLoop:
         """Something is to be drawn anew."""
         if self._in_frame:
             return  # what changes in a frame is drawn in it
+        self._shown = False
         now = time.monotonic()
         self._pacer.changed(now)
         self._schedule(now)
@@ -98,6 +100,7 @@ class FrameLoop:
     def move(self, camera: Camera) -> None:
         """The camera is here from now on; chunks are asked for at once, the frame follows."""
         now = time.monotonic()
+        self._shown = False
         self.camera = camera
         self._motion.moved(camera, now)
         motion = self._motion.motion(now)
@@ -109,7 +112,7 @@ class FrameLoop:
 
     def is_final(self) -> bool:
         """Whether the last frame showed everything as it is now, and nothing is to come."""
-        return self._number > 0 and self._pacer.next_frame_at(0.0) is None and self.status.is_final
+        return self._number > 0 and self._shown and self.status.is_final
 
     def rendered(self) -> None:
         """The last frame was drawn for a picture: it never comes to the screen."""
@@ -145,6 +148,7 @@ class FrameLoop:
         """Something has come from a daemon."""
         changed = [layer.pager.hear() for layer in self._layers]
         if any(changed):
+            self._shown = False
             now = time.monotonic()
             self._pacer.chunks_announced(now, self._awaited()[0])
             self._schedule(now)
@@ -197,7 +201,9 @@ class FrameLoop:
         self.statistics.add(record)
         if self._log is not None:
             self._write_log(self._log, record, work)
-        self._pacer.frame_drawn(now, time.monotonic(), whole=status.is_final, more=work.more)
+        # A frame for what may come into view shows nothing new: nobody has to wait for it.
+        self._shown = not work.more
+        self._pacer.frame_drawn(now, time.monotonic(), whole=status.is_final, more=work.more or work.idle)
         self._schedule(time.monotonic())
         for listener in tuple(self.listeners):
             listener()

@@ -27,6 +27,7 @@ class FrameWork:
     uploads: int = 0
     nbytes: int = 0
     more: bool = False
+    idle: bool = False
     status: ViewStatus = NO_CELLS
 
 
@@ -78,6 +79,7 @@ def draw_layers(
         work.upload_ms += frame.upload_ms
         work.nbytes += frame.uploaded_bytes
         work.more |= frame.more
+        work.idle |= frame.idle
         work.status = work.status.plus(frame.status)
         if layer.pager.active:
             drawn.append(layer)

@@ -67,6 +67,8 @@ class LayerFrame:
     uploaded_bytes: int = 0
     more: bool = False
     """Chunks lie in their slots that did not fit into this frame's budget."""
+    idle: bool = False
+    """Of what may come into view, something lies in its slot: another frame could upload it."""
     status: ViewStatus = NO_CELLS
     awaited: int = 0
     """Visible ideal chunks that are neither in VRAM nor in their slots."""
@@ -303,6 +305,7 @@ class LayerPager:
         frame.awaited = self.awaited()
         resident, ready = self.atlas.tiles.resident(self.position), self.heard.ready
         frame.more = any(wanted.key in ready and chunk not in resident for chunk, wanted in self._visible)
+        frame.idle = not frame.more and frame.uploads > 0 and bool(self._uploadable())
         frame.plan_ms += (time.perf_counter() - began) * 1e3
         return frame
 
@@ -331,17 +334,16 @@ class LayerPager:
     # --- what the frame is made of -----------------------------------------------------------------------------------
 
     def _cover(self, camera: Camera) -> list[Piece]:
-        levels, view = self.levels, self._view(camera)
+        levels = self.levels
         capacity = self.atlas.tiles.capacity
         if not self.connection.settings.octree_enabled:
             self.ideal = whole_level(levels, capacity)
         else:
             current = self.ideal
             ideal = choose_level(levels, camera.pixel_size * 2.0**-self.quality, current, self.level_lock)
-            self.ideal = affordable_level(levels, ideal, view, capacity, len(self.atlas.base), current)
-        return cover(
-            levels, self.ideal, view, self.atlas.tiles.resident(self.position), self.heard.missing, self.heard.failed
-        )
+            self.ideal = affordable_level(levels, ideal, camera.view(), capacity, len(self.atlas.base), current)
+        view, resident = self._view(camera), self.atlas.tiles.resident(self.position)
+        return cover(levels, self.ideal, view, resident, self.heard.missing, self.heard.failed)
 
     def _view(self, camera: Camera) -> Rect:
         """What is to be covered: what the camera sees, and what the pixels at its edges are interpolated with; without

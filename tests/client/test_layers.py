@@ -278,3 +278,126 @@ def test_a_layer_that_is_not_there_at_the_position_is_not_drawn(viewer: Viewer, 
     viewer.dims.set_displayed("y", "x")
     viewer.wait_until_final(20)
     assert ground.status().cells > 0
+
+
+# --- video memory -----------------------------------------------------------------------------------------------------
+
+
+def test_going_back_asks_for_nothing_and_is_final_at_once(viewer: Viewer, session: octree_client.Session) -> None:
+    (layer,) = viewer.add(session.dataset("stack"), channel=0)
+    places = [((20.0, 20.0), 0.2), ((50.0, 70.0), 0.2), ((35.0, 45.0), 1.0)]
+
+    def settled() -> bool:
+        """Final, and all that may come into view is in VRAM, too."""
+        return viewer.is_final() and not layer.pager._last_want
+
+    def go(place: tuple[tuple[float, float], float], index: int) -> None:
+        viewer.dims.set_index("z", index)
+        viewer.set_view(*place)
+
+    for index in (0, 3):
+        for place in places:
+            go(place, index)
+            assert viewer._driver.wait(settled, 20)
+    requests, uploads = layer.pager.requests, viewer.statistics()["chunks"]
+    for index in (0, 3):
+        for place in places:
+            go(place, index)
+            viewer.render()
+            assert viewer.status().is_final
+            assert viewer.status().provisional == 0
+    viewer.wait(0.2)
+    assert layer.pager.requests == requests
+    assert viewer.statistics()["chunks"] == uploads
+
+
+def test_zooming_out_with_finer_data_in_vram_is_never_blank_nor_coarser(session: octree_client.Session) -> None:
+    with Viewer(session.dataset("ground"), size=(100, 80), visible=False) as viewer:
+        (layer,) = viewer.layers
+        layer.interpolation = "nearest"
+        viewer.set_view((40.0, 60.0), 0.5)
+        viewer.wait_until_final(20)
+        for row in (20.0, 60.0, 100.0):
+            for column in (30.0, 80.0, 130.0):
+                viewer.set_view((row, column), 0.5)
+                viewer.wait_until_final(20)
+        assert layer.level == 0
+        viewer.sessions[0].connection.want(layer.pager._inbox, [])  # nothing new comes from now on
+        layer.pager.connection = _Silent(layer.pager.connection)  # type: ignore[assignment]
+        for pixel_size in (0.7, 1.0, 1.4, 2.0, 2.8):
+            viewer.set_view((60.0, 80.0), pixel_size)
+            viewer.render()
+            assert viewer.status().empty == 0
+            assert all(piece.chunk[0] <= (layer.level or 0) for piece in layer.pieces), pixel_size
+
+
+class _Silent:
+    """A connection that says nothing more."""
+
+    def __init__(self, connection: Any) -> None:
+        self.settings, self.arena = connection.settings, connection.arena
+
+    def want(self, *_: Any) -> None:
+        """Nobody hears it."""
+
+    def close_view(self, *_: Any) -> None:
+        """Nobody cares."""
+
+
+def test_the_budget_is_shared_and_what_was_drawn_stays(
+    viewer: Viewer, session: octree_client.Session, voxels: dict[str, np.ndarray]
+) -> None:
+    layers = [viewer.add(session.dataset("stack"), channel=channel, colormap="gray")[0] for channel in (0, 1)]
+    for layer in layers:
+        layer.interpolation, layer.contrast_limits = "nearest", (0, 4000)
+    viewer.dims.set_index("t", 0)
+    viewer.dims.set_index("z", 0)
+    viewer.set_view((35.1, 45.2), 0.45)
+    planes = [voxels["stack"][0, 0, 0], voxels["stack"][0, 1, 0]]
+    compare(viewer, planes)
+    tile_bytes = 64 * 64 * 2
+    whole = viewer.statistics()["vram_bytes"]
+    uploads = viewer.statistics()["chunks"]
+    for budget in (40 * tile_bytes, 24 * tile_bytes, 60 * tile_bytes):
+        viewer.vram_bytes = budget
+        compare(viewer, planes)
+        assert viewer.statistics()["vram_bytes"] <= budget
+        assert viewer.statistics()["chunks"] == uploads, "what was drawn was copied, not uploaded again"
+        for layer in layers:
+            layer.pager.atlas.tiles.validate()
+    viewer.layers.remove(layers[0])
+    assert viewer.statistics()["vram_bytes"] <= whole
+    compare(viewer, planes[1:])
+    assert layers[1].pager.atlas.nbytes > 30 * tile_bytes
+
+
+def test_scrolling_inside_a_chunk_loads_nothing(tmp_path: Path, viewer: Viewer) -> None:
+    """Storage chunks of 8 planes: XY, XZ and YZ come from the same loads."""
+    voxels = np.random.default_rng(0).integers(0, 4000, (16, 96, 96)).astype("u2")
+    path = write_pyramid(tmp_path / "deep.zarr", voxels, axes="zyx", chunk=(8, 48, 48), levels=1)
+    with octree_client.open(path) as session:
+        (layer,) = viewer.add(session.dataset())
+        layer.interpolation, layer.contrast_limits = "nearest", (0, 4000)
+        viewer.set_view((47.1, 47.2), 0.8)
+        viewer.dims.set_index("z", 0)
+        compare(viewer, [voxels[0]])
+        viewer.wait(0.3)
+        loaded = session.status().datasets[0].chunks
+        requests = layer.pager.requests
+        for index in range(8):
+            viewer.dims.set_index("z", index)
+            viewer.render()
+            assert viewer.status().is_final, "it was in its slot already"
+            compare(viewer, [voxels[index]])
+        assert session.status().datasets[0].chunks == loaded
+        viewer.dims.set_index("z", 12)
+        compare(viewer, [voxels[12]])
+        loaded = session.status().datasets[0].chunks
+        viewer.dims.set_displayed("z", "x")
+        viewer.set_view((7.6, 47.2), 0.8)
+        compare(viewer, [voxels[:, 47]])
+        viewer.dims.set_displayed("z", "y")
+        compare(viewer, [voxels[:, :, 47]])
+        assert session.status().datasets[0].chunks == loaded, "the same chunks"
+        assert layer.pager.requests > requests
+        viewer.layers.clear()
