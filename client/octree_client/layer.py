@@ -73,6 +73,7 @@ class ImageLayer:
         self._name = name
         self._look = look
         self._dressed: tuple[TiledImage, str] | None = None
+        self._seen_coarse = False
         axis = channel_axis(dataset)
         self.fixed: Mapping[int, int] = {axis: channel} if axis is not None and channel is not None else {}
         self.contrast = ContrastEstimate(kind != "image")
@@ -406,8 +407,13 @@ class ImageLayer:
             return 0  # the dtype has no such number, so that no voxel is drawn: 0 is never
 
     def _observe(self, level: int, plane: NDArray[Any]) -> None:
-        """Something was uploaded: the coarsest level that has enough voxels for quantiles, and all above it, count."""
+        """Something was uploaded: the coarsest level that has enough voxels for quantiles, and all above it, count.
+
+        Of an image that is shown before any of these is wanted, what is shown counts until then.
+        """
         levels = self.pager.levels
         enough = [n for n, v in enumerate(levels) if v.shape[0] * v.shape[1] >= _CONTRAST_VOXELS]
-        if level >= (enough[-1] if enough else 0):
+        coarse = level >= (enough[-1] if enough else 0)
+        self._seen_coarse |= coarse
+        if coarse or not self._seen_coarse:
             self.contrast.observe(plane)

@@ -102,6 +102,21 @@ def test_tiles_get_less_memory_where_the_processor_draws(
         assert 0.9 * nbytes <= viewer.statistics()["vram_bytes"] <= nbytes
 
 
+@pytest.mark.parametrize("edge", [120, 300, 700])
+def test_a_small_image_finds_its_contrast_whatever_levels_it_is_shown_from(folder: Path, edge: int) -> None:
+    ramp = np.linspace(5_000, 9_000, edge * edge).astype(np.uint16).reshape(edge, edge)
+    np.save(folder / "ramp.npy", ramp)
+    settings: dict[str, Any] = {"memory": {"arena_bytes": "64MiB", "cache_directory": str(folder / "cache")}}
+    with (
+        octree_client.open(folder / "ramp.npy", settings=settings) as session,
+        octree_client.Viewer(session.dataset(), size=(edge, edge), visible=False) as viewer,
+    ):
+        viewer.wait_until_final(20)
+        low, high = viewer.layers[0].contrast_limits
+        assert 4_900 <= low <= 5_400
+        assert 8_600 <= high <= 9_100
+
+
 def test_the_second_opening_finds_all_levels(folder: Path, voxels: np.ndarray) -> None:
     source = _source("zarr", folder, voxels)
     with octree_client.open(source, settings=_settings(folder)) as session:
