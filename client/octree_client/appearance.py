@@ -238,12 +238,12 @@ QProgressBar::chunk { background: $accent; border-radius: 3px; }
 QStatusBar { background: $ground; border-top: 1px solid $line; color: $quiet; }
 QStatusBar::item { border: none; }
 QStatusBar QLabel { color: $ink; padding: 0 2px; }
-QDockWidget { color: $quiet; titlebar-close-icon: none; titlebar-normal-icon: none; }
+QDockWidget { color: $quiet; }
 QDockWidget::title { background: $ground; padding: 6px 10px; border-top: 1px solid $line; }
 #card, #figures, #tools, #tip {
     background: $glass; border: 1px solid $glass_line; border-radius: 8px; color: $glass_ink;
 }
-#card { background: $raised; border-color: $line; padding: 14px 22px 18px 22px; }
+#card { background: $raised; border-color: $line; padding: 10px 18px 14px 18px; font-size: 12px; }
 #figures { padding: 8px 12px; font-size: 12px; }
 #tip { padding: 6px 10px; font-size: 12px; }
 #tools QToolButton { background: transparent; border: none; border-radius: 5px; padding: 4px; color: $glass_ink; }

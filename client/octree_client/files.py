@@ -10,6 +10,7 @@ from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from octree_client import readout
+from octree_client.export_dialog import ExportDialog
 from octree_client.links import BadLink, write_link
 from octree_client.picture_file import PictureWriter
 from octree_client.view_link import link_of
@@ -38,7 +39,8 @@ class Files(QObject):  # type: ignore[misc]
         viewer = self._window.viewer
         if viewer is None:
             return
-        suggested = str(Path.home() / f"{viewer.layers[0].name}.png")
+        name = viewer.layers.active.name if viewer.layers.active is not None else "view"
+        suggested = str(Path.home() / f"{name.replace('/', '-')}.png")
         path, _ = QFileDialog.getSaveFileName(
             self._window, "Save what is on the screen", suggested, "PNG image (*.png)"
         )
@@ -49,6 +51,14 @@ class Files(QObject):  # type: ignore[misc]
         """Save what is on the screen; a thread writes the file."""
         if self._window.viewer is not None:
             self._writer.write(self._window.viewer.render(), path if path.suffix else path.with_suffix(".png"))
+
+    def export_region(self) -> None:
+        """Ask what is to be written to a file, and write it."""
+        viewer = self._window.viewer
+        if viewer is None or not len(viewer.layers):
+            return
+        self.dialog = ExportDialog(self._window, viewer, self._window.showing.remembered.folder or str(Path.home()))
+        self.dialog.show()
 
     def copy_picture(self) -> None:
         """What is on the screen goes to the clipboard."""
@@ -64,7 +74,7 @@ class Files(QObject):  # type: ignore[misc]
     def copy_link(self) -> None:
         """A link to what is on the screen goes to the clipboard."""
         viewer = self._window.viewer
-        if viewer is None:
+        if viewer is None or not len(viewer.layers):
             return
         try:
             text = write_link(link_of(viewer))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from qtpy.QtCore import QObject, Qt, QTimer
 
 from octree_client.canvas import Canvas, MouseEvent
-from octree_client.navigation import PAN_SHARE, STEP_FACTOR, Navigation
+from octree_client.navigation import PAN_SHARE, STEP_FACTOR, Navigation, finest_scale
 from octree_client.viewer import Viewer
 
 #: Between two steps of a glide. Milliseconds.
@@ -24,6 +24,8 @@ class Gestures(QObject):  # type: ignore[misc]
         (x, y) in physical pixels of the canvas, or None while the mouse is elsewhere.
     changed
         Called when something has changed that words may be about: the cursor, a rectangle being marked.
+    on_pick
+        Called with the place of the world (y, x) that was clicked with Alt held.
     """
 
     def __init__(self, canvas: Canvas, parent: QObject) -> None:
@@ -32,6 +34,7 @@ class Gestures(QObject):  # type: ignore[misc]
         self.navigation: Navigation | None = None
         self.cursor: tuple[float, float] | None = None
         self.changed: Callable[[], None] = lambda: None
+        self.on_pick: Callable[[float, float], None] = lambda _y, _x: None
         self._canvas = canvas
         self.timer = QTimer(self)
         self.timer.setInterval(_GLIDE_MS)
@@ -41,8 +44,18 @@ class Gestures(QObject):  # type: ignore[misc]
     def take(self, viewer: Viewer) -> None:
         """Move this viewer from now on."""
         self.viewer = viewer
-        self.navigation = Navigation(viewer.layers[0].levels, viewer.camera)
+        self.navigation = Navigation(viewer.camera, 1.0, viewer.extent)
         self._canvas.handlers.on_mouse = self.mouse
+
+    def _put(self) -> Navigation | None:
+        """The navigation, where the viewer is now and bounded by what it shows."""
+        viewer, navigation = self.viewer, self.navigation
+        if viewer is None or navigation is None:
+            return None
+        scales = [finest_scale(layer.levels) for layer in viewer.layers]
+        navigation.finest, navigation.extent = min(scales, default=1.0), viewer.extent
+        navigation.put(viewer.camera)
+        return navigation
 
     def close(self) -> None:
         """Move nothing any more."""
@@ -53,7 +66,7 @@ class Gestures(QObject):  # type: ignore[misc]
 
     def mouse(self, event: MouseEvent) -> None:
         """The canvas' handler."""
-        viewer, navigation = self.viewer, self.navigation
+        viewer, navigation = self.viewer, self._put()
         if viewer is None or navigation is None:
             return
         self.cursor = None if event.kind == "leave" else event.position
@@ -61,7 +74,9 @@ class Gestures(QObject):  # type: ignore[misc]
             # With shift, some systems turn the wheel sideways.
             self.step_slice(-1 if event.delta[0] + event.delta[1] > 0 else 1)
             return
-        navigation.put(viewer.camera)
+        if event.kind == "press" and "alt" in event.modifiers:
+            self.on_pick(*viewer.camera.world_at(event.position))
+            return
         if navigation.mouse(event, time.monotonic()):
             self._follow()
         if event.kind in ("press", "release", "double"):
@@ -99,9 +114,12 @@ class Gestures(QObject):  # type: ignore[misc]
 
     def one_to_one(self) -> None:
         """One voxel of level 0 a physical pixel."""
-        if self.viewer is not None and self.navigation is not None:
-            self.navigation.put(self.viewer.camera)
-            self.navigation.one_to_one()
+        navigation = self._put()
+        if self.viewer is not None and navigation is not None:
+            active = self.viewer.layers.active
+            if active is not None:
+                navigation.finest = finest_scale(active.levels)
+            navigation.one_to_one()
             self._follow()
 
     def zoom_rectangle(self) -> None:
@@ -155,25 +173,62 @@ class Gestures(QObject):  # type: ignore[misc]
         """One on on the last axis that is not displayed."""
         self.step_slice(1)
 
-    def step_slice(self, step: int) -> None:
-        """So many on on the last axis that is not displayed and has more than one place."""
-        if self.viewer is None or not self.viewer.dims.hidden:
-            return
-        # The last axis with more than one place: channels and times of one are not worth a key.
+    def previous_place(self) -> None:
+        """One back on the axis before that."""
+        self.step_slice(-1, 1)
+
+    def next_place(self) -> None:
+        """One on on the axis before that."""
+        self.step_slice(1, 1)
+
+    def step_slice(self, step: int, before: int = 0) -> None:
+        """So many on on the last axis that can be moved along, or on one `before` it."""
+        axes = self.movable_axes()
+        if self.viewer is not None and axes:
+            self.viewer.dims.step_by(axes[max(0, len(axes) - 1 - before)], step)
+            self.changed()
+
+    def movable_axes(self) -> list[str]:
+        """The axes that are not displayed and have more than one place."""
+        if self.viewer is None:
+            return []
         dims = self.viewer.dims
-        axis = next((axis for axis in reversed(dims.hidden) if dims.count(axis) > 1), dims.hidden[0])
-        dims.step_by(axis, step)
-        self.changed()
+        return [axis for axis in dims.hidden if dims.count(axis) > 1]
+
+    # --- which plane -------------------------------------------------------------------------------------------------
+
+    def show_xy(self) -> None:
+        """y down, x across."""
+        self._show_plane("y", "x")
+
+    def show_xz(self) -> None:
+        """z down, x across."""
+        self._show_plane("z", "x")
+
+    def show_yz(self) -> None:
+        """y down, z across."""
+        self._show_plane("y", "z")
+
+    def swap_axes(self) -> None:
+        """What is down goes across."""
+        if self.viewer is not None and len(self.viewer.dims.axes) >= 2:
+            self.viewer.dims.swap()
+            self.changed()
+
+    def _show_plane(self, down: str, across: str) -> None:
+        if self.viewer is not None and {down, across} <= set(self.viewer.dims.axes):
+            self.viewer.dims.set_displayed(down, across)
+            self.changed()
 
     def _zoom(self, factor: float) -> None:
-        if self.viewer is not None and self.navigation is not None:
+        navigation = self._put()
+        if navigation is not None:
             width, height = self._canvas.size
-            self.navigation.put(self.viewer.camera)
-            self.navigation.glide(factor, (0.5 * width, 0.5 * height), time.monotonic())
+            navigation.glide(factor, (0.5 * width, 0.5 * height), time.monotonic())
             self._follow()
 
     def _pan(self, down: float, across: float) -> None:
-        if self.viewer is not None and self.navigation is not None:
-            self.navigation.put(self.viewer.camera)
-            self.navigation.panned(down, across)
+        navigation = self._put()
+        if navigation is not None:
+            navigation.panned(down, across)
             self._follow()

@@ -41,7 +41,14 @@ class Binding:
 #: Every action, by menu, in the order in which they are shown; None is a line between two groups.
 BINDINGS: dict[str, tuple[Binding | None, ...]] = {
     "File": (
+        Binding("open_file", ("Ctrl+O",), "Ctrl+O", "Open a file…"),
+        Binding("open_folder", ("Ctrl+Shift+O",), "Ctrl+Shift+O", "Open a folder (Zarr, planes)…"),
+        Binding("open_address", ("Ctrl+L",), "Ctrl+L", "Open a path, URL or link…"),
+        Binding("add_served", ("Ctrl+D",), "Ctrl+D", "Add from a daemon…"),
+        Binding("paste", ("Ctrl+V",), "Ctrl+V", "Open what is on the clipboard"),
+        None,
         Binding("save_screenshot", ("S",), "S", "Save a picture…"),
+        Binding("export_region", ("Ctrl+E",), "Ctrl+E", "Export a region…"),
         None,
         Binding("copy_link", ("Ctrl+C",), "Ctrl+C", "Copy a link to this view"),
         Binding("copy_picture", ("Ctrl+Shift+C",), "Ctrl+Shift+C", "Copy the picture"),
@@ -62,9 +69,17 @@ BINDINGS: dict[str, tuple[Binding | None, ...]] = {
         None,
         Binding("previous_slice", ("PgUp",), "PgUp", "Previous slice", True),
         Binding("next_slice", ("PgDown",), "PgDn", "Next slice", True),
+        Binding("previous_place", ("Shift+PgUp",), "Shift+PgUp", "Back on the axis before", True),
+        Binding("next_place", ("Shift+PgDown",), "Shift+PgDn", "On on the axis before", True),
+        None,
+        Binding("show_xy", ("Ctrl+1",), "Ctrl+1", "XY plane"),
+        Binding("show_xz", ("Ctrl+2",), "Ctrl+2", "XZ plane"),
+        Binding("show_yz", ("Ctrl+3",), "Ctrl+3", "YZ plane"),
+        Binding("swap_axes", ("Ctrl+T",), "Ctrl+T", "Swap down and across"),
     ),
     "Show": (
         Binding("toggle_panel", ("G",), "G", "Side panel", checkable=True),
+        Binding("toggle_system", ("Y",), "Y", "What the system does", checkable=True),
         Binding("toggle_scale_bar", ("C",), "C", "Scale bar", checkable=True),
         Binding("toggle_minimap", ("M",), "M", "Map", checkable=True),
         Binding("toggle_axes", ("X",), "X", "Axes", checkable=True),
@@ -75,8 +90,24 @@ BINDINGS: dict[str, tuple[Binding | None, ...]] = {
         Binding("toggle_full_screen", ("F11",), "F11", "Full screen", checkable=True),
     ),
     "Layer": (
+        Binding("toggle_visible", ("V",), "V", "Show or hide it"),
+        Binding("layer_above", ("]",), "]", "The layer above"),
+        Binding("layer_below", ("[",), "[", "The layer below"),
+        Binding("raise_layer", ("Alt+PgUp",), "Alt+PgUp", "Move it up"),
+        Binding("lower_layer", ("Alt+PgDown",), "Alt+PgDn", "Move it down"),
+        Binding("remove_layer", ("Del",), "Del", "Remove it"),
+        None,
         Binding("auto_contrast", ("A",), "A", "Automatic contrast"),
+        Binding("full_range", ("Shift+A",), "Shift+A", "Full range of the type"),
         Binding("toggle_interpolation", ("N", "B"), "N  B", "Nearest or linear"),
+        None,
+        Binding("finer_level", (",",), ",", "Always a finer level"),
+        Binding("coarser_level", (".",), ".", "Always a coarser level"),
+        Binding("toggle_level_lock", ("K",), "K", "Keep this level, or not"),
+        None,
+        Binding("merge_channels", ("Ctrl+M",), "Ctrl+M", "Merge channels"),
+        Binding("split_channels", ("Ctrl+Shift+M",), "Ctrl+Shift+M", "Split channels"),
+        None,
         Binding("retry", ("R",), "R", "Read again what failed"),
     ),
     "Help": (
@@ -96,7 +127,7 @@ GESTURES: tuple[tuple[str, str], ...] = (
 )
 
 #: Which groups stand below each other on the card.
-_COLUMNS = (("Go", "Mouse"), ("Show", "Layer"), ("File", "Help"))
+_COLUMNS = (("Go",), ("Layer", "Show"), ("File", "Help", "Mouse"))
 
 
 def all_bindings() -> list[Binding]:
@@ -117,17 +148,17 @@ def rich_table(ink: str, quiet: str, accent: str) -> str:
 
     def rows(pairs: list[tuple[str, str]]) -> str:
         return "".join(
-            f"<tr><td align='right' style='color:{ink}; white-space:pre; padding:2px 14px 2px 0'>"
+            f"<tr><td align='right' style='color:{ink}; white-space:pre; padding:1px 12px 1px 0'>"
             f"<b>{escape(shown)}</b></td>"
-            f"<td style='color:{quiet}; white-space:pre; padding:2px 0'>{escape(text)}</td></tr>"
+            f"<td style='color:{quiet}; white-space:pre; padding:1px 0'>{escape(text)}</td></tr>"
             for shown, text in pairs
         )
 
     def group(title: str) -> str:
         bindings = [b for b in BINDINGS.get(title, ()) if b is not None and b.keys]
         pairs = [(b.shown, b.text) for b in bindings] if bindings else list(GESTURES)
-        return f"<tr><td colspan='2' style='color:{accent}; padding:10px 0 4px 0'>{title}</td></tr>" + rows(pairs)
+        return f"<tr><td colspan='2' style='color:{accent}; padding:8px 0 3px 0'>{title}</td></tr>" + rows(pairs)
 
     columns = ["".join(group(title) for title in titles) for titles in _COLUMNS]
-    cells = "<td width='32'></td>".join(f"<td><table cellspacing='0'>{column}</table></td>" for column in columns)
+    cells = "<td width='26'></td>".join(f"<td><table cellspacing='0'>{column}</table></td>" for column in columns)
     return f"<table cellspacing='0'><tr>{cells}</tr></table>"

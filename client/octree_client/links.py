@@ -47,6 +47,7 @@ class LayerLink(msgspec.Struct, frozen=True, omit_defaults=True):
     dataset: _Name = ""
     channel: Annotated[int, Meta(ge=0, le=1 << 31)] | None = None
     name: _Name = ""
+    kind: _Name = ""
     visible: bool = True
     opacity: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
     blending: _Name = ""

@@ -33,6 +33,23 @@ def make_actions(window: QMainWindow, find: Callable[[str], Callable[[], object]
     return actions
 
 
+def add_submenu(menu: QMenu, after: QAction, title: str, fill: Callable[[QMenu], None]) -> QMenu:
+    """A menu below `after` in another one; `fill` fills it whenever it is about to be seen."""
+    found = QMenu(title, menu)
+    following = menu.actions()[menu.actions().index(after) + 1 :]
+    if following:
+        menu.insertMenu(following[0], found)
+    else:
+        menu.addMenu(found)
+
+    def refill() -> None:
+        found.clear()
+        fill(found)
+
+    found.aboutToShow.connect(refill)
+    return found
+
+
 def make_menus(window: QMainWindow, actions: dict[str, QAction]) -> dict[str, QMenu]:
     """The menu bar; the menus by title, for who puts more into them."""
     bar = window.menuBar()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import exp, log
 from typing import TYPE_CHECKING
 
-from octree_client.camera import Camera, PlaneLevel, fitting_camera, image_extent
+from octree_client.camera import Camera, PlaneLevel, camera_on
 
 if TYPE_CHECKING:
     from octree_client.canvas import MouseEvent
@@ -49,16 +49,18 @@ class Navigation:
     ----------
     camera
         Now. Whoever moves the camera otherwise says so with `put`.
+    finest, extent
+        World units of the smallest voxel, and world (y0, x0, y1, x1) of everything: what bounds the zoom.
     marking
         Whether the next drag marks a rectangle to zoom to, instead of moving the image.
     marked
         That rectangle while it is being dragged: two corners (x, y) in pixels.
     """
 
-    __slots__ = ("_anchor", "_at", "_drag", "_left", "camera", "levels", "marked", "marking")
+    __slots__ = ("_anchor", "_at", "_drag", "_left", "camera", "extent", "finest", "marked", "marking")
 
-    def __init__(self, levels: tuple[PlaneLevel, ...], camera: Camera) -> None:
-        self.levels = levels
+    def __init__(self, camera: Camera, finest: float, extent: tuple[float, float, float, float]) -> None:
+        self.finest, self.extent = finest, extent
         self.camera = camera
         self._left = 0.0  # logarithm of the factor that is still to be zoomed by
         self._anchor = (0.0, 0.0)
@@ -152,7 +154,7 @@ class Navigation:
         self.stop()
         height, width = abs(box[2] - box[0]), abs(box[3] - box[1])
         size = max(width / max(self.camera.canvas[0], 1), height / max(self.camera.canvas[1], 1))
-        smallest = finest_scale(self.levels) / _PIXELS_A_VOXEL
+        smallest = self.finest / _PIXELS_A_VOXEL
         center = 0.5 * (box[0] + box[2]), 0.5 * (box[1] + box[3])
         self.camera = replace(self.camera, center=center, pixel_size=max(size, smallest))
         return self.camera
@@ -189,13 +191,13 @@ class Navigation:
     def one_to_one(self) -> Camera:
         """The camera at one voxel of level 0 a pixel; the middle stays."""
         self.stop()
-        self.camera = replace(self.camera, pixel_size=finest_scale(self.levels))
+        self.camera = replace(self.camera, pixel_size=self.finest)
         return self.camera
 
     def _zoomed(self, factor: float, pixel: tuple[float, float]) -> Camera:
         """Zoomed in by `factor`, but never out of what makes sense."""
-        smallest = finest_scale(self.levels) / _PIXELS_A_VOXEL
-        largest = fitting_camera(self.levels, self.camera.canvas).pixel_size / _SMALLEST_SHARE
+        smallest = self.finest / _PIXELS_A_VOXEL
+        largest = camera_on(self.extent, self.camera.canvas).pixel_size / _SMALLEST_SHARE
         # A camera that a script put outside may stay, but goes no further.
         smallest, largest = min(smallest, self.camera.pixel_size), max(largest, self.camera.pixel_size)
         size = min(max(self.camera.pixel_size / factor, smallest), largest)
@@ -205,9 +207,3 @@ class Navigation:
 def finest_scale(levels: tuple[PlaneLevel, ...]) -> float:
     """World units of a voxel of level 0 along its shorter edge."""
     return min(abs(levels[0].scale[0]), abs(levels[0].scale[1]))
-
-
-def inside(levels: tuple[PlaneLevel, ...], world: tuple[float, float]) -> bool:
-    """Whether a place of the world lies in the image."""
-    y0, x0, y1, x1 = image_extent(levels)
-    return y0 <= world[0] < y1 and x0 <= world[1] < x1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from octree_client.links import ViewLink
 from octree_client.session import Image, Session
-from octree_client.view_link import show_link
+from octree_client.view_link import place_of, show_link
 
 if TYPE_CHECKING:
     from octree_client.viewer import Viewer
@@ -30,9 +30,9 @@ class ViewOptions:
     link: ViewLink | None = None
 
     def apply(self, viewer: Viewer) -> None:
-        """Have a viewer show it so. What a link says comes first."""
-        if self.link is not None:
-            show_link(viewer, self.link)
+        """Have a viewer show it so. Of a link only the layers of the image that is there: `view_link` shows it all."""
+        if self.link is not None and len(viewer.layers):
+            show_link(viewer, self.link, {place_of(self.link.layers[0]): viewer.layers[0].image})
         for layer in viewer.layers:
             if self.colormap is not None:
                 layer.colormap = self.colormap

@@ -44,6 +44,8 @@ class Showing(QObject):  # type: ignore[misc]
         dress(window, theme)
         window.stage.dress(theme)
         window.panel.dress(theme)
+        window.dims_bar.dress(theme)
+        window.system.dress(theme)
         window.canvas.background = rgb(theme.picture)
         if window.key_card.is_open:
             window.key_card.toggle(theme)
@@ -61,7 +63,8 @@ class Showing(QObject):  # type: ignore[misc]
             "toggle_scale_bar": remembered.scale_bar,
             "toggle_minimap": remembered.minimap,
             "toggle_axes": remembered.axes,
-            "toggle_overlay": viewer is not None and viewer.layers[0].overlay,
+            "toggle_overlay": viewer is not None and any(layer.overlay for layer in viewer.layers),
+            "toggle_system": window.system.isVisible(),
             "toggle_statistics": bool(window.stage.figures.text()),
             "toggle_full_screen": window.isFullScreen(),
             "zoom_rectangle": navigation is not None and (navigation.marking or navigation.marked is not None),
@@ -70,7 +73,7 @@ class Showing(QObject):  # type: ignore[misc]
     def show_marks(self) -> None:
         """Show the marks that are on; all of them are about an image."""
         stage, remembered = self._window.stage, self.remembered
-        there = self._window.viewer is not None
+        there = self._window.viewer is not None and len(self._window.viewer.layers) > 0
         stage.show_mark(stage.scale_bar, there and remembered.scale_bar)
         stage.show_mark(stage.axes, there and remembered.axes)
         stage.show_mark(stage.minimap, there and remembered.minimap)
@@ -89,6 +92,11 @@ class Showing(QObject):  # type: ignore[misc]
         panel.setVisible(not panel.isVisibleTo(self._window))
         self._set(panel=panel.isVisibleTo(self._window))
         self._tell_handle()
+
+    def toggle_system(self) -> None:
+        """What the system does, or not."""
+        self._window.system.setVisible(not self._window.system.isVisible())
+        self._set(system=self._window.system.isVisible())
 
     def toggle_scale_bar(self) -> None:
         """Scale bar, or not."""
@@ -111,6 +119,14 @@ class Showing(QObject):  # type: ignore[misc]
         self._set(theme=name)
         self.theme = theme_named(name, system_is_dark())
         self.dress()
+
+    def fill_themes(self, menu: Any) -> None:
+        """A line for each theme."""
+        for name, text in (("dark", "Dark"), ("light", "Light"), ("system", "As the desktop")):
+            action = menu.addAction(text)
+            action.setCheckable(True)
+            action.setChecked(self.remembered.theme == name)
+            action.triggered.connect(lambda _=False, name=name: self.choose_theme(name))
 
     def toggle_statistics(self) -> None:
         """Show what frames cost, or not."""

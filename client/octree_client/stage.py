@@ -80,6 +80,7 @@ class Stage(QWidget):  # type: ignore[misc]
         self.notice = Notice(self)
         self.waiting = Overlay(self, "opening", (0.5, 0.5))
         self.tip = Overlay(self, "tip", (0.0, 0.0))
+        self.welcome = Overlay(self, "welcome", (0.5, 0.5))
 
     def hold(self, canvas: Any) -> None:
         """Put the canvas' widget in, below everything."""
@@ -98,6 +99,14 @@ class Stage(QWidget):  # type: ignore[misc]
         if on:
             self.arrange()
 
+    def tell_tip(self, text: str, at: tuple[float, float]) -> None:
+        """A word beside the mouse, at (x, y) in logical pixels; an empty one hides it."""
+        self.tip.tell(text)
+        if text:
+            x = min(round(at[0]) + 16, self.width() - self.tip.width() - GAP)
+            y = min(round(at[1]) + 18, self.height() - self.tip.height() - GAP)
+            self.tip.move(max(GAP, x), max(GAP, y))
+
     def arrange(self) -> None:
         """Put everything where it belongs: tools and axes at the left, scale bar and map below."""
         width, height = self.width(), self.height()
@@ -106,6 +115,11 @@ class Stage(QWidget):  # type: ignore[misc]
         self.minimap.move(width - self.minimap.width() - GAP, height - self.minimap.height() - GAP)
         below = self.scale_bar.height() + GAP if self.scale_bar.isVisibleTo(self) else 0
         self.axes.move(GAP, height - below - self.axes.height() - GAP)
+        # A low stage has no room for the axes below the tools: they go beside them.
+        if self.tools.isVisibleTo(self) and self.axes.y() < self.tools.geometry().bottom() + GAP // 2:
+            self.axes.move(self.tools.geometry().right() + GAP // 2, GAP)
+        if self.tools.isVisibleTo(self) and self.scale_bar.y() < self.tools.geometry().bottom() + GAP // 2:
+            self.scale_bar.move(self.tools.geometry().right() + GAP // 2, self.scale_bar.y())
         for mark in (self.scale_bar, self.axes, self.minimap, self.tools):
             if mark.isVisibleTo(self):
                 mark.raise_()

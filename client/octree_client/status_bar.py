@@ -38,10 +38,12 @@ class StatusBar(QStatusBar):  # type: ignore[misc]
         (self.addPermanentWidget if permanent else self.addWidget)(label)
         return label
 
-    def tell_cursor(self, position: str, value: str) -> None:
+    def tell_cursor(self, position: str, value: str, tip: str) -> None:
         """Where the cursor is, and what it is on; empty when it is nowhere."""
         _put(self.position, position.replace("  ", "&nbsp;&nbsp;"))
         _put(self.value, value)
+        if self.value.toolTip() != tip:
+            self.value.setToolTip(tip)
 
     def tell_loading(self, message: Message, theme: Theme) -> None:
         """How the cells in view stand."""

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from octree_client.placing import Plane, Position, hidden_axes
+from octree_protocol.geometry import Dataset
 
-def thumbnail_level(
-    shapes: Sequence[tuple[int, ...]], axes: tuple[int, int], longest: int
-) -> tuple[int, tuple[int, int]]:
-    """The level for a small picture, and the step along each displayed axis.
 
-    The coarsest level whose longer edge is at least half of `longest`, so that it is not blurred; steps where even that
-    is longer than `longest`.
+def thumbnail_level(shapes: Sequence[tuple[int, ...]], axes: tuple[int, int], longest: int) -> tuple[int, int]:
+    """The level for a small picture, and the step along the displayed axes.
+
+    The coarsest level whose longer edge is at least half of `longest`, so that it is not blurred; a step where even
+    that is longer than `longest`.
 
     Parameters
     ----------
@@ -33,8 +34,29 @@ def thumbnail_level(
         if max(shape[axes[0]], shape[axes[1]]) * 2 >= longest:
             level = number
     down, across = (max(1, -(-shapes[level][axis] // longest)) for axis in axes)
-    step = max(down, across)
-    return level, (step, step)
+    return level, max(down, across)
+
+
+def thumbnail_index(
+    dataset: Dataset, level: int, plane: Plane, position: Position, step: int
+) -> tuple[int | slice, ...]:
+    """What a small picture reads of a level: every `step`-th voxel of a plane.
+
+    Parameters
+    ----------
+    plane
+        Numbers of the axes (down, across).
+    position
+        Voxel of level 0 on each axis that is not displayed.
+    """
+    finest, found = dataset.levels[0], dataset.levels[level]
+    index: list[int | slice] = [slice(None)] * len(found.shape)
+    for axis in plane:
+        index[axis] = slice(None, None, step)
+    for axis, voxel in zip(hidden_axes(dataset, plane), position, strict=True):
+        place = found.world_to_voxel(axis, finest.voxel_to_world(axis, voxel + 0.5))
+        index[axis] = min(max(int(place), 0), found.shape[axis] - 1)
+    return tuple(index)
 
 
 def coloured(
@@ -70,3 +92,18 @@ def coloured(
     picture: NDArray[np.uint8] = table[np.minimum((share * len(table)).astype(np.intp), len(table) - 1)]
     picture[unknown] = 0
     return picture
+
+
+def label_colours(labels: NDArray[np.generic], seed: int) -> NDArray[np.uint8]:
+    """Labels as colours, by hash; 0 is transparent. Not those of the screen, but as stable."""
+    with np.errstate(over="ignore"):
+        mixed = labels.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed) * np.uint64(
+            0xBF58476D1CE4E5B9
+        )
+        mixed ^= mixed >> np.uint64(31)
+        mixed *= np.uint64(0x94D049BB133111EB)
+    found = np.empty((*labels.shape, 4), np.uint8)
+    for sample, shift in enumerate((8, 24, 40)):
+        found[..., sample] = 60 + ((mixed >> np.uint64(shift)) & np.uint64(0xFF)).astype(np.uint16) * 195 // 255
+    found[..., 3] = np.where(labels == 0, 0, 255)
+    return found

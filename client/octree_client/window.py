@@ -13,15 +13,18 @@ from typing import Any
 
 import msgspec
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QAction, QHBoxLayout, QMainWindow, QMenu, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QAction, QHBoxLayout, QMainWindow, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from octree_client import readout
+from octree_client.adding import Adding, dropped_places
 from octree_client.appearance import rgb
 from octree_client.canvas import open_canvas
+from octree_client.dims_bar import DimsBar
 from octree_client.files import Files
 from octree_client.gestures import Gestures
-from octree_client.map_picture import MapPicture
-from octree_client.menus import make_actions, make_menus
+from octree_client.layer_commands import LayerCommands
+from octree_client.layer_pictures import LayerPictures
+from octree_client.menus import add_submenu, make_actions, make_menus
 from octree_client.opening import Opening, ViewOptions
 from octree_client.overlays import KeyCard
 from octree_client.panel import SidePanel
@@ -31,6 +34,8 @@ from octree_client.session import Image
 from octree_client.showing import Showing
 from octree_client.stage import Stage
 from octree_client.status_bar import StatusBar
+from octree_client.system_panel import SystemPanel
+from octree_client.view_link import place_of
 from octree_client.viewer import Viewer
 from octree_client.words import Words
 
@@ -47,6 +52,11 @@ _REFRESH_MS = 66
 
 #: How often the connection is looked at while no frames come. Milliseconds.
 _LOOK_MS = 500
+
+#: What stands in a window without an image.
+WELCOME = (
+    "Drop an image here, or press Ctrl+O\n\nOME-Zarr, N5, TIFF, HDF5, slides; Ctrl+L for a URL, Ctrl+D for a daemon's"
+)
 
 #: Buttons over the picture: (action, drawing); None is a line.
 _TOOLS = (
@@ -68,7 +78,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
     Parameters
     ----------
     opening
-        Of the image; or the image, if it is open.
+        Of the first image; or the image, if it is open. Without one the window waits for something to be opened.
     size
         (width, height) in logical pixels; what is remembered if left out.
     options
@@ -93,7 +103,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
 
     def __init__(
         self,
-        opening: Opening | Image,
+        opening: Opening | Image | None = None,
         size: tuple[int, int] | None = None,
         options: ViewOptions | None = None,
         remembered: Remembered | None = None,
@@ -102,19 +112,21 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.viewer: Viewer | None = None
         self.opening_error: BaseException | None = None
         self._image = opening if isinstance(opening, Image) else None
-        self._opening = None if isinstance(opening, Image) else opening
+        self._opening = opening if isinstance(opening, Opening) else None
         self._options = options if options is not None else ViewOptions()
         self._writes_down = remembered is None
         self._done = False
-        what = opening.name if isinstance(opening, Image) else opening.what
-        self.setWindowTitle(f"{what} – octree-view")
+        what = opening.name if isinstance(opening, Image) else opening.what if opening is not None else ""
+        self.setWindowTitle(f"{what} – octree-view" if what else "octree-view")
         self.showing = Showing(self, remembered if remembered is not None else recall())
         self._lay_out(what)
         self.gestures = Gestures(self.canvas, self)
         self.gestures.changed = self.refresh_soon
         self.files = Files(self)
         self.words = Words(self.status_bar, self.stage, self.panel)
-        self.map_picture = MapPicture(self.stage.minimap)
+        self.pictures = LayerPictures(self.stage.minimap, self.panel.rows)
+        self.layer_commands = LayerCommands(self)
+        self.adding = Adding(self)
         self._make_actions()
         self._refresh_timer = self._timer(_REFRESH_MS, self.refresh, single=True)
         self._look_timer = self._timer(_LOOK_MS, self.refresh_soon)
@@ -147,18 +159,30 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.handle.setFocusPolicy(Qt.NoFocus)
         self.handle.clicked.connect(self.showing.toggle_panel)
         self.panel = SidePanel()
-        row.addWidget(self.stage, 1)
+        left = QVBoxLayout()
+        left.setContentsMargins(0, 0, 0, 0)
+        left.setSpacing(0)
+        self.dims_bar = DimsBar()
+        left.addWidget(self.stage, 1)
+        left.addWidget(self.dims_bar)
+        row.addLayout(left, 1)
         row.addWidget(self.handle)
         row.addWidget(self.panel)
         self.status_bar = StatusBar()
         self.setStatusBar(self.status_bar)
+        self.system = SystemPanel(self)
+        self.addDockWidget(Qt.BottomDockWidgetArea, self.system)
         self.key_card = KeyCard(central)
-        self.stage.waiting.tell(f"Opening {readout.shortened(what, 80)} …")
+        self.setAcceptDrops(True)
+        if what:
+            self.stage.waiting.tell(f"Opening {readout.shortened(what, 80)} …")
         self.status_bar.tell_connection(readout.connection_message("connecting", ""), self.showing.theme)
 
     def _make_actions(self) -> None:
         self.actions_by_name: dict[str, QAction] = make_actions(self, self.command)
         self.menus: dict[str, QMenu] = make_menus(self, self.actions_by_name)
+        add_submenu(self.menus["File"], self.actions_by_name["paste"], "Open recent", self.adding.fill_recent)
+        add_submenu(self.menus["Show"], self.actions_by_name["toggle_theme"], "Theme", self.showing.fill_themes)
         for tool in _TOOLS:
             if tool is None:
                 self.stage.tools.add_divider()
@@ -167,7 +191,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
 
     def command(self, name: str) -> Callable[[], None]:
         """What an action of `keys` calls."""
-        parts = (self, self.gestures, self.showing, self.files, self.panel)
+        parts = (self, self.gestures, self.showing, self.layer_commands, self.adding, self.files)
         call = next(getattr(part, name) for part in parts if hasattr(part, name))
 
         def run() -> None:
@@ -195,7 +219,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         super().showEvent(event)
         if self._opening is not None and self.viewer is None:
             self._opening.when_done(self._arrived.emit)
-        elif self._image is not None and self.viewer is None:
+        elif self.viewer is None:
             self._arrived.emit()
         self.canvas.native.setFocus()
 
@@ -204,7 +228,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
             return
         if self._opening is not None:
             self._image, self.opening_error = self._opening.image, self._opening.error
-        if self._image is None:
+        if self._image is None and self._opening is not None:
             self.stage.waiting.tell(f"Cannot be opened: {self.opening_error}")
             self.failed.emit()
             return
@@ -221,13 +245,40 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.gestures.take(self.viewer)
         self.canvas.handlers.on_error = self._drawing_failed
         self.viewer.on_frame.append(self.refresh_soon)
+        self.viewer.layers.events.inserted.connect(self._layers_changed)
+        self.viewer.layers.events.removed.connect(self._layers_changed)
         self.stage.waiting.tell("")
-        self.setWindowTitle(f"{self._image.name} – octree-view")
-        self.panel.show_viewer(self.viewer)
-        self.showing.show_marks()
+        self.panel.show_viewer(self.viewer, self.command)
+        self.dims_bar.show_dims(self.viewer.dims)
+        self.system.show_viewer(self.viewer)
+        self.dims_bar.set_play(self.showing.remembered.fps, self.showing.remembered.play_mode)
+        self._layers_changed()
+        self._show_rest_of_link()
         self._look_timer.start()
         self.refresh_soon()
         self.opened.emit()
+
+    def _show_rest_of_link(self) -> None:
+        """A link may name more images than the first."""
+        link = self._options.link
+        if link is not None and self._image is not None and len({place_of(layer) for layer in link.layers}) > 1:
+            self.adding.show_link(link, {place_of(link.layers[0]): self._image})
+
+    def _layers_changed(self, *_: object) -> None:
+        """There are more layers, or fewer."""
+        if self.viewer is None or self._done:
+            return
+        names = list(dict.fromkeys(layer.image.name for layer in reversed(self.viewer.layers)))
+        title = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+        self.setWindowTitle(f"{title} – octree-view" if title else "octree-view")
+        self.stage.welcome.tell("" if names else WELCOME)
+        self.showing.show_marks()
+        self.refresh_soon()
+
+    def viewer_filled(self) -> None:
+        """Something was added: keys go to the picture again."""
+        self.canvas.native.setFocus()
+        self.refresh_soon()
 
     def closeEvent(self, event: Any) -> None:
         """Qt's hook: the viewer ends, the session is its owner's."""
@@ -236,13 +287,17 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
             for timer in (self._refresh_timer, self._look_timer):
                 timer.stop()
             self.gestures.close()
-            self.map_picture.close()
+            self.pictures.close()
+            self.panel.leave()
+            self.dims_bar.leave()
+            self.system.leave()
             if self.viewer is not None:
                 self.viewer.on_frame.clear()
                 self.viewer.close()
             else:
                 self.canvas.close()
             self.files.close()
+            self.adding.close()
             self._remember()
             self.closed.emit()
         super().closeEvent(event)
@@ -257,6 +312,16 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         log.error("drawing failed: %s", error, exc_info=error)
         self.canvas.error = None  # it is told here, once; raised in a slot it would end the process
         self.stage.banner.tell(f"Drawing failed: {readout.shortened(str(error), 120)}")
+
+    def dragEnterEvent(self, event: Any) -> None:
+        """Qt's hook: something is dragged over the window."""
+        if self.viewer is not None and dropped_places(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        """Qt's hook: paths and URLs are opened."""
+        event.acceptProposedAction()
+        self.adding.dropped(event.mimeData())
 
     # --- words and figures -------------------------------------------------------------------------------------------
 
@@ -275,6 +340,6 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         if self.viewer is None or self._done:
             return
         self.words.tell(self.viewer, self.gestures.cursor, self.showing.theme)
-        if self.stage.minimap.isVisible():
-            self.map_picture.follow(self.viewer)
+        if self.stage.minimap.isVisible() or self.panel.isVisible():
+            self.pictures.follow(self.viewer)
         self.tick_actions()

@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.client.window_kit import DEFAULTS, settle
+
+from octree_client.opening import ViewOptions
+from octree_client.remembered import Remembered
 
 
 @pytest.fixture
@@ -28,3 +32,46 @@ def open_test_canvas() -> Iterator[Callable[..., Any]]:
 def canvas(open_test_canvas: Callable[..., Any]) -> Any:
     """A canvas without a window, 192 x 144."""
     return open_test_canvas((192, 144), backend="egl")
+
+
+@pytest.fixture(scope="session")
+def qapp(display: str) -> Any:
+    """Ours instead of the one of pytest-qt."""
+    from octree_client.application import qt_application
+
+    assert display
+    return qt_application()
+
+
+@pytest.fixture
+def make_window(display: str, qtbot: Any) -> Iterator[Callable[..., Any]]:
+    """Opens windows, waits until their image is there, closes them."""
+    from qtpy.QtWidgets import QApplication
+
+    from octree_client.window import ViewerWindow
+
+    assert display
+    made = []
+
+    def make(
+        opening: Any,
+        *,
+        wait: bool = True,
+        size: tuple[int, int] | None = (1000, 700),
+        remembered: Remembered | None = DEFAULTS,
+        **options: Any,
+    ) -> Any:
+        window = ViewerWindow(opening, size, ViewOptions(**options), remembered)
+        made.append(window)
+        window.show()
+        QApplication.setActiveWindow(window)  # no window manager does it here
+        if wait:
+            qtbot.waitUntil(lambda: window.viewer is not None and window.viewer.is_final(), timeout=20000)
+            settle(window, qtbot)
+        return window
+
+    yield make
+    for window in made:
+        window.close()
+        window.deleteLater()
+    QApplication.processEvents()

@@ -16,25 +16,27 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image as PillowImage
+from tests.client.window_kit import (
+    BARE,
+    assert_nothing_is_cut_off,
+    grab,
+    press,
+    press_enter,
+    send_mouse,
+    send_wheel,
+    settle,
+)
 
 import octree_client
 from octree_client.keys import GESTURES, all_bindings, rich_table, terminal_table
 from octree_client.links import read_link
 from octree_client.navigation import WHEEL_FACTOR
-from octree_client.opening import Opening, ViewOptions
+from octree_client.opening import Opening
 from octree_client.remembered import Remembered
 from octree_client.remembered_file import recall
 from octree_loader.demo.pyramid import write_pyramid
 
 pytestmark = [pytest.mark.gl, pytest.mark.qt]
-
-PICTURES = Path(__file__).resolve().parents[2] / "build" / "screenshots"
-
-#: What nobody has changed.
-DEFAULTS = Remembered()
-
-#: Nothing over the picture but the tools.
-BARE = Remembered(scale_bar=False, minimap=False, axes=False)
 
 #: What an action does, as something that is read before and after it.
 EFFECTS: dict[str, Callable[[Any], Any]] = {
@@ -48,9 +50,13 @@ EFFECTS: dict[str, Callable[[Any], Any]] = {
     "pan_down": lambda w: w.viewer.camera.center[0],
     "previous_slice": lambda w: w.viewer.layers[0].pager.position,
     "next_slice": lambda w: w.viewer.layers[0].pager.position,
-    "auto_contrast": lambda w: (w.viewer.layers[0].auto_contrast, w.panel.auto.isChecked()),
-    "toggle_interpolation": lambda w: (w.viewer.layers[0].interpolation, w.panel.interpolation.currentText()),
-    "toggle_overlay": lambda w: (w.viewer.layers[0].overlay, w.panel.overlay.isChecked(), w.panel.legend.isVisible()),
+    "auto_contrast": lambda w: (w.viewer.layers[0].auto_contrast, w.panel.controls.auto.isChecked()),
+    "toggle_interpolation": lambda w: (w.viewer.layers[0].interpolation, w.panel.controls.interpolation.currentText()),
+    "toggle_overlay": lambda w: (
+        w.viewer.layers[0].overlay,
+        w.panel.controls.overlay.isChecked(),
+        w.panel.legend.isVisible(),
+    ),
     "toggle_statistics": lambda w: w.stage.figures.isVisible(),
     "toggle_panel": lambda w: w.panel.isVisible(),
     "zoom_rectangle": lambda w: (w.gestures.navigation.marking, w.stage.tools.buttons["zoom_rectangle"].isChecked()),
@@ -60,6 +66,13 @@ EFFECTS: dict[str, Callable[[Any], Any]] = {
     "toggle_theme": lambda w: (w.showing.theme.name, w.palette().window().color().name()),
     "toggle_full_screen": lambda w: w.isFullScreen(),
     "toggle_keys": lambda w: w.key_card.isVisible(),
+    "toggle_system": lambda w: (w.system.isVisible(), w.system.is_working),
+    "toggle_visible": lambda w: w.viewer.layers[0].visible,
+    "full_range": lambda w: w.viewer.layers[0].contrast_limits,
+    "finer_level": lambda w: w.viewer.layers[0].level_lock,
+    "coarser_level": lambda w: w.viewer.layers[0].level_lock,
+    "toggle_level_lock": lambda w: w.viewer.layers[0].level_lock,
+    "swap_axes": lambda w: w.viewer.dims.displayed,
 }
 
 
@@ -87,139 +100,9 @@ def session(folder: Path) -> Iterator[octree_client.Session]:
         yield session
 
 
-@pytest.fixture(scope="session")
-def qapp(display: str) -> Any:
-    """Ours instead of the one of pytest-qt."""
-    from octree_client.application import qt_application
-
-    assert display
-    return qt_application()
-
-
-@pytest.fixture
-def make_window(display: str, qtbot: Any) -> Iterator[Callable[..., Any]]:
-    """Opens windows, waits until their image is there, closes them."""
-    from qtpy.QtWidgets import QApplication
-
-    from octree_client.window import ViewerWindow
-
-    assert display
-    made = []
-
-    def make(
-        opening: Any,
-        *,
-        wait: bool = True,
-        size: tuple[int, int] | None = (1000, 700),
-        remembered: Remembered | None = DEFAULTS,
-        **options: Any,
-    ) -> Any:
-        window = ViewerWindow(opening, size, ViewOptions(**options), remembered)
-        made.append(window)
-        window.show()
-        QApplication.setActiveWindow(window)  # no window manager does it here
-        if wait:
-            qtbot.waitUntil(lambda: window.viewer is not None and window.viewer.is_final(), timeout=20000)
-            settle(window, qtbot)
-        return window
-
-    yield make
-    for window in made:
-        window.close()
-        window.deleteLater()
-    QApplication.processEvents()
-
-
 @pytest.fixture
 def window(make_window: Callable[..., Any], session: octree_client.Session) -> Any:
     return make_window(session.dataset("rings"))
-
-
-def settle(window: Any, qtbot: Any) -> None:
-    """Until the words follow the picture."""
-    qtbot.waitUntil(lambda: not window.gestures.timer.isActive() and window.viewer.is_final(), timeout=15000)
-    window.refresh()
-
-
-def send_mouse(
-    window: Any,
-    kind: str,
-    at: tuple[float, float],
-    *,
-    held: bool = False,
-    shift: bool = False,
-    control: bool = False,
-    to: Any = None,
-) -> None:
-    from qtpy.QtCore import QEvent, QPointF, Qt
-    from qtpy.QtGui import QMouseEvent
-    from qtpy.QtWidgets import QApplication
-
-    kinds = {
-        "press": QEvent.MouseButtonPress,
-        "move": QEvent.MouseMove,
-        "release": QEvent.MouseButtonRelease,
-        "double": QEvent.MouseButtonDblClick,
-    }
-    button = Qt.NoButton if kind == "move" else Qt.LeftButton
-    event = QMouseEvent(
-        kinds[kind],
-        QPointF(*at),
-        button,
-        Qt.LeftButton if held else Qt.NoButton,
-        Qt.ShiftModifier if shift else Qt.ControlModifier if control else Qt.NoModifier,
-    )
-    QApplication.sendEvent(to or window.canvas.native, event)
-
-
-def send_wheel(window: Any, at: tuple[float, float], notches: float, *, shift: bool = False) -> None:
-    from qtpy.QtCore import QPoint, QPointF, Qt
-    from qtpy.QtGui import QWheelEvent
-    from qtpy.QtWidgets import QApplication
-
-    event = QWheelEvent(
-        QPointF(*at),
-        QPointF(*at),
-        QPoint(0, 0),
-        QPoint(0, round(120 * notches)),
-        Qt.NoButton,
-        Qt.ShiftModifier if shift else Qt.NoModifier,
-        Qt.NoScrollPhase,
-        False,
-    )
-    QApplication.sendEvent(window.canvas.native, event)
-
-
-def press(window: Any, qtbot: Any, key: str) -> None:
-    from qtpy.QtGui import QKeySequence
-
-    code = QKeySequence.fromString(key)[0]
-    modifiers = code & 0xFE000000
-    from qtpy.QtCore import Qt
-
-    qtbot.keyClick(window.canvas.native, code & 0x01FFFFFF, Qt.KeyboardModifiers(modifiers))
-
-
-def grab(window: Any, name: str) -> np.ndarray:
-    """What is on the screen where the window is; kept as build output."""
-    from qtpy.QtWidgets import QApplication
-
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    QApplication.processEvents()
-    path = PICTURES / f"{name}.png"
-    at = window.geometry()
-    screen = QApplication.primaryScreen()
-    assert screen.grabWindow(0, at.x(), at.y(), at.width(), at.height()).save(str(path))
-    with PillowImage.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
-
-
-def assert_nothing_is_cut_off(window: Any, qtbot: Any) -> None:
-    """Every field of the status line has the room that its text needs."""
-    bar = window.status_bar
-    fields = (bar.position, bar.value, bar.loading, bar.level, bar.connection, bar.zoom)
-    qtbot.waitUntil(lambda: all(f.width() >= f.sizeHint().width() for f in fields if f.text()), timeout=5000)
-    assert all(bar.rect().contains(f.geometry()) for f in fields if f.text())
 
 
 # --- keys -----------------------------------------------------------------------------------------------------------
@@ -228,13 +111,24 @@ def assert_nothing_is_cut_off(window: Any, qtbot: Any) -> None:
 def test_every_key_has_its_effect(window: Any, qtbot: Any) -> None:
     """Of all keys but those that need a dialog, a failure, slices or the window's end: they have tests of their own."""
     left_out = {"save_screenshot", "retry", "close", "dismiss", "previous_slice", "next_slice"}
-    left_out |= {"copy_link", "copy_picture"}
+    left_out |= {"copy_link", "copy_picture", "export_region", "previous_place", "next_place"}
+    left_out |= {"open_file", "open_folder", "open_address", "add_served", "paste", "show_xy", "show_xz", "show_yz"}
+    left_out |= {
+        "merge_channels",
+        "split_channels",
+        "layer_above",
+        "layer_below",
+        "raise_layer",
+        "lower_layer",
+        "remove_layer",
+    }
     for binding in all_bindings():
         if binding.action in left_out:
             continue
         for key in binding.keys:
             window.viewer.set_view((300.0, 200.0), 1.25)
             window.gestures.navigation.stop()
+            window.viewer.layers[0].level_lock = None
             window.viewer.layers[0].contrast_limits = (10.0, 20000.0)
             window.panel.refresh()
             before = EFFECTS[binding.action](window)
@@ -260,19 +154,19 @@ def test_arrows_move_an_eighth_of_the_picture(window: Any, qtbot: Any, key: str,
 
 def test_slices(make_window: Callable[..., Any], session: octree_client.Session, qtbot: Any) -> None:
     window = make_window(session.dataset("stack"))
-    assert [slider.maximum() for slider in window.panel.positions] == [2, 3]
+    rows = window.dims_bar.rows
+    assert {axis: row.slider.maximum() for axis, row in rows.items()} == {"t": 2, "z": 3}
     assert window.viewer.layers[0].pager.position == (1, 2)
     before = window.viewer.render()
     press(window, qtbot, "PgDown")
     assert window.viewer.layers[0].pager.position == (1, 3)
-    window.refresh()
-    assert window.panel.positions[1].value() == 3
+    assert rows["z"].slider.value() == rows["z"].number.value() == 3
     press(window, qtbot, "PgDown")
     assert window.viewer.layers[0].pager.position == (1, 3)
     press(window, qtbot, "PgUp")
     send_wheel(window, (200, 200), 1.0, shift=True)
     assert window.viewer.layers[0].pager.position == (1, 1)
-    window.panel.positions[0].setValue(2)
+    rows["t"].slider.setValue(2)
     assert window.viewer.layers[0].pager.position == (2, 1)
     settle(window, qtbot)
     assert (window.viewer.render() != before).any()
@@ -306,22 +200,16 @@ def test_the_list_of_keys_is_complete(window: Any, qtbot: Any) -> None:
 
 
 def test_keys_can_be_typed_into_fields(window: Any, qtbot: Any) -> None:
-    window.panel.low.setFocus()
-    window.panel.low.selectAll()
+    window.panel.controls.low.setFocus()
+    window.panel.controls.low.selectAll()
     before = window.viewer.camera
-    qtbot.keyClicks(window.panel.low, "1")
-    qtbot.keyClicks(window.panel.low, "200")
-    assert window.panel.low.text() == "1200"
+    qtbot.keyClicks(window.panel.controls.low, "1")
+    qtbot.keyClicks(window.panel.controls.low, "200")
+    assert window.panel.controls.low.text() == "1200"
     assert window.viewer.camera == before
-    press_enter(window.panel.low, qtbot)
+    press_enter(window.panel.controls.low, qtbot)
     assert window.viewer.layers[0].contrast_limits[0] == 1200.0
     assert not window.viewer.layers[0].auto_contrast
-
-
-def press_enter(widget: Any, qtbot: Any) -> None:
-    from qtpy.QtCore import Qt
-
-    qtbot.keyClick(widget, Qt.Key_Return)
 
 
 # --- mouse ----------------------------------------------------------------------------------------------------------
@@ -451,7 +339,7 @@ def test_both_themes_and_what_is_remembered(
 ) -> None:
     window = make_window(session.dataset("rings"), remembered=Remembered(theme="light"))
     qtbot.waitUntil(lambda: window.stage.minimap.picture is not None, timeout=5000)
-    window.panel.toggle_overlay()
+    window.layer_commands.toggle_overlay()
     settle(window, qtbot)
     window.refresh()
     light = grab(window, "light")
@@ -518,7 +406,7 @@ def test_frames_are_measured_to_the_screen(window: Any, qtbot: Any) -> None:
     window.showing.toggle_statistics()
     text = window.stage.figures.text()
     assert all(name in text for name in ("plan", "upload", "submit", "own", "draw", "chunks", "tiles"))
-    window.panel.toggle_overlay()
+    window.layer_commands.toggle_overlay()
     settle(window, qtbot)
     grab(window, "overlay-and-figures")
     window.stage.figures.tell("")
@@ -540,9 +428,7 @@ def test_words_are_brought_up_to_date_at_a_readable_pace(window: Any, qtbot: Any
 
 
 def test_every_control_has_its_effect(window: Any, qtbot: Any) -> None:
-    from octree_client.panel import Interpolation
-
-    panel, viewer = window.panel, window.viewer
+    panel, viewer = window.panel.controls, window.viewer
     pictures = [viewer.render().tobytes()]
 
     def changed() -> bool:
@@ -565,7 +451,7 @@ def test_every_control_has_its_effect(window: Any, qtbot: Any) -> None:
     panel.colormap.setCurrentColormap("viridis")
     assert viewer.layers[0].colormap == "viridis"
     assert changed()
-    panel.interpolation.setCurrentEnum(Interpolation.nearest)
+    panel.interpolation.setCurrentText("nearest")
     assert viewer.layers[0].interpolation == "nearest"
     assert changed()
     panel.overlay.click()
@@ -581,13 +467,13 @@ def test_every_control_has_its_effect(window: Any, qtbot: Any) -> None:
     assert viewer.layers[0].contrast_limits[1] == 50000
     assert panel.contrast.value()[1] == pytest.approx(50000)
     window.handle.click()
-    assert not panel.isVisible()
+    assert not window.panel.isVisible()
     width = window.canvas.size[0]
     qtbot.waitUntil(lambda: window.canvas.size[0] >= width, timeout=5000)
     settle(window, qtbot)
     grab(window, "panel-hidden")
     window.handle.click()
-    assert panel.isVisible()
+    assert window.panel.isVisible()
 
 
 def test_what_failed_is_told_with_its_reason_and_read_again(
@@ -658,11 +544,11 @@ def test_a_screenshot_is_what_the_viewer_renders(
 
 def test_colours_have_no_colour_map(make_window: Callable[..., Any], session: octree_client.Session) -> None:
     window = make_window(session.dataset("colour"))
-    assert not window.panel.colormap.isVisible()
-    assert not window.panel.auto.isVisible()
-    assert (window.panel.low.text(), window.panel.high.text()) == ("0", "255")
+    assert not window.panel.controls.colormap.isVisible()
+    assert not window.panel.controls.auto.isVisible()
+    assert (window.panel.controls.low.text(), window.panel.controls.high.text()) == ("0", "255")
     assert window.panel.facts["Type"].text() == "uint8, colour"
-    window.panel.auto_contrast()
+    window.layer_commands.auto_contrast()
     send_mouse(window, "move", (350, 300))
     window.refresh()
     assert window.status_bar.value.text().count(",") == 2
@@ -705,7 +591,7 @@ def test_the_window_waits_for_nobody(window: Any, session: octree_client.Session
     """With a daemon that stands still, the picture still follows the hand, and the words say what is to come."""
     pid = session.daemon_pid
     assert pid is not None
-    window.panel.toggle_overlay()
+    window.layer_commands.toggle_overlay()
     os.kill(pid, signal.SIGSTOP)
     try:
         window.viewer.set_view((250.0, 300.0), 0.5)
@@ -814,7 +700,7 @@ def test_what_was_asked_for_is_shown(make_window: Callable[..., Any], session: o
         "nearest",
         (5000.0, 30000.0),
     )
-    panel = window.panel
+    panel = window.panel.controls
     assert panel.colormap.currentColormap().name.endswith("magma")
     assert panel.interpolation.currentText() == "nearest"
     assert not panel.auto.isChecked()
