@@ -198,9 +198,7 @@ class SystemPanel(QDockWidget):  # type: ignore[misc]
         pieces = [piece for layer in viewer.layers for piece in layer.pieces]
         self.cells.tell(working_set_rows(pieces))
         self.rates.tell(rate_lines(self.status, frames))
-        pagers = [layer.pager for layer in viewer.layers]
-        used, most = sum(len(pager.tiles) for pager in pagers), sum(pager.tiles.capacity for pager in pagers)
-        self.tiles.tell(tiles_bar(used, most, sum(pager.visual.atlas.nbytes for pager in pagers)))
+        self.tiles.tell(tiles_bar(*viewer.video_memory()))
 
     def _ask(self) -> None:
         """Ask the daemon of the active layer, in a thread: it may take its time, or never answer."""

@@ -421,17 +421,27 @@ class Viewer:
         """
         frames = self.frame_statistics.frames
         pagers = [layer.pager for layer in self.layers]
+        tiles, tiles_most, vram_bytes = self.video_memory()
         return {
             "frames": len(frames),
             **self.frame_statistics.summary(),
             "chunks": sum(frame.uploads for frame in frames),
             "bytes": sum(frame.nbytes for frame in frames),
-            "tiles": sum(len(pager.atlas.tiles) for pager in pagers),
-            "tiles_most": sum(pager.atlas.tiles.capacity for pager in pagers),
-            "vram_bytes": sum(pager.atlas.nbytes for pager in pagers),
+            "tiles": tiles,
+            "tiles_most": tiles_most,
+            "vram_bytes": vram_bytes,
             "requests": sum(pager.requests for pager in pagers),
             "per_frame": list(frames),
         }
+
+    def video_memory(self) -> tuple[int, int, int]:
+        """Tiles in use, tiles that there are, and their bytes, of all layers."""
+        atlases = [layer.pager.atlas for layer in self.layers]
+        return (
+            sum(len(atlas.tiles) for atlas in atlases),
+            sum(atlas.tiles.capacity for atlas in atlases),
+            sum(atlas.nbytes for atlas in atlases),
+        )
 
     def close(self) -> None:
         """Forget everything and close the canvas. Sessions stay, but for those that `open` made."""

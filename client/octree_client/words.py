@@ -127,11 +127,9 @@ class Words:
         self._figures_at = time.monotonic()
         statistics = viewer.frame_statistics
         frames = [statistics.frames[n] for n in range(-min(_FIGURES_FRAMES, len(statistics.frames)), 0)]
-        pagers = [layer.pager for layer in viewer.layers]
-        tiles = sum(len(pager.tiles) for pager in pagers), sum(pager.tiles.capacity for pager in pagers)
-        vram_bytes = sum(pager.visual.atlas.nbytes for pager in pagers)
+        used, most, vram_bytes = viewer.video_memory()
         self._stage.figures.tell_rows(
-            readout.statistics_rows(frames, statistics.frame_rate(), tiles, vram_bytes), theme.glass_quiet
+            readout.statistics_rows(frames, statistics.frame_rate(), (used, most), vram_bytes), theme.glass_quiet
         )
 
 
