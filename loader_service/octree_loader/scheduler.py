@@ -270,15 +270,20 @@ class Scheduler:
         """How many loads are under way."""
         return len(self._books.tasks)
 
-    def lying_ready(self) -> int:
-        """How many loads lie at workers that take one after the other, those included that they are over."""
-        found = 0
+    def work_ahead(self) -> float:
+        """Seconds until the first worker has done all that it has; 0 if none computes, or one has but a single load."""
+        soonest = 0.0
         for pool in self.pools:
             for worker in pool.workers.values():
                 tasks = worker.tasks
-                if tasks and not next(iter(tasks.values())).load.concurrent:
-                    found += len(tasks)
-        return found
+                if tasks:
+                    oldest = next(iter(tasks.values()))
+                    if oldest.load.concurrent or len(tasks) == 1:
+                        return 0.0
+                    ahead = len(tasks) * oldest.profile.wall
+                    if not soonest or ahead < soonest:
+                        soonest = ahead
+        return soonest
 
     def awaited(self) -> bool:
         """Whether anything that a client wants has not been begun."""

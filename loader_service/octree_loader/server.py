@@ -54,10 +54,10 @@ log = logging.getLogger("octree.server")
 #: Clients are looked over for silence this often. Seconds.
 _ROUNDS = 0.5
 
-#: While so many loads lie ready at workers, the loop comes round at most so often, and takes together what has happened
+#: While all workers have work for so long, the loop comes round at most so often, and takes together what has happened
 #: meanwhile. Each round and each message to a client costs as much as a load; no worker runs out of work by that, and
-#: nobody sees a chunk a millisecond later. Loads, seconds.
-_BUSY_LOADS = 32
+#: nobody sees a chunk a millisecond later. Seconds.
+_WORK_AHEAD = 0.003
 _BEAT = 0.0015
 
 #: Nothing is made in the background until clients have wanted nothing for so long: who has just opened a dataset is
@@ -132,7 +132,7 @@ class Server:
             self._settle()
             more = self._pools.run_own()
             sending = self.inline.pump()
-            if not sending and self.scheduler.lying_ready() >= _BUSY_LOADS:
+            if not sending and self.scheduler.work_ahead() >= _WORK_AHEAD:
                 time.sleep(max(0.0, began + _BEAT - time.monotonic()))
             at_once = more or sending or received or looking or self._dirty
             self._loop.wait(0 if at_once else self._patience())

@@ -45,7 +45,7 @@ _TELL_AFTER_NS = 2_000_000
 _REASON_CHARACTERS = 1000
 
 #: Workers give way to the daemon and to the viewer, which must answer within milliseconds.
-_NICE = 5
+WORKERS_NICE = 5
 
 
 class _Stopwatch:
@@ -262,7 +262,7 @@ def run_process(channel: socket.socket, arena_path: str) -> None:
     """Entry point of a worker process. Ends when the daemon closes `channel`, or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon ends us in good order
     with contextlib.suppress(OSError):
-        os.nice(_NICE)
+        os.nice(WORKERS_NICE)
     segment = Segment.attach(arena_path, writable=True)
     try:
         serve(channel, Loader(segment.view))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from octree_loader.demo.pyramid import write_pyramid
+from octree_loader.sources.shards import parse_index
 
 #: Where they lie: build output, like the figures.
 FOLDER = Path("build") / "bench-data"
@@ -46,10 +47,98 @@ def pyramid(codec: str, edge: int = EDGE) -> Path:
     return path
 
 
+class Place(NamedTuple):
+    """Where the encoded bytes of a chunk of level 0 lie."""
+
+    file: str
+    offset: int
+    length: int
+
+
+def places(path: Path) -> list[Place]:
+    """Those of all chunks of a `pyramid`, in C order."""
+    across = EDGE // CHUNK
+    names = [f"{path}/0/c/{i // across}/{i % across}" for i in range(across**2)]
+    return [Place(name, 0, os.stat(name).st_size) for name in names]
+
+
+def sharded(edge: int, shard: int, inner: int) -> Path:
+    """An image in shards as zarr-python writes them (Zstandard in each); written if it is not there."""
+    import zarr
+
+    path = (FOLDER / f"{edge}-shards-{inner}.zarr").absolute()
+    if not path.exists():
+        print(f"writing {path} (once) ...", flush=True)
+        unfinished = path.with_suffix(".unfinished")
+        array = zarr.create_array(
+            unfinished,
+            shape=(edge, edge),
+            dtype=np.uint16,
+            chunks=(inner, inner),
+            shards=(shard, shard),
+            overwrite=True,
+        )
+        for y in range(0, edge, shard):
+            for x in range(0, edge, shard):
+                array[y : y + shard, x : x + shard] = tissue_like(((y, y + shard), (x, x + shard)))
+        unfinished.rename(path)
+    return path
+
+
+def places_in_shards(path: Path, edge: int, shard: int, inner: int) -> list[Place]:
+    """Those of all inner chunks, in C order of the image."""
+    per_shard = shard // inner
+    indices: dict[str, NDArray[np.uint64]] = {}
+    found = []
+    for row in range(edge // inner):
+        for column in range(edge // inner):
+            name = f"{path}/c/{row // per_shard}/{column // per_shard}"
+            if name not in indices:
+                length = 16 * per_shard**2 + 4
+                indices[name] = parse_index(Path(name).read_bytes()[-length:], length, name)
+            entry = row % per_shard * per_shard + column % per_shard
+            offset, nbytes = indices[name][entry].tolist()
+            found.append(Place(name, offset, nbytes))
+    return found
+
+
+def tiff(edge: int = EDGE) -> Path:
+    """The same image as a TIFF file of tiles, each with Deflate as `tifffile` writes it; written if it is not there."""
+    import tifffile
+
+    path = (FOLDER / f"{edge}-deflate.tif").absolute()
+    if not path.exists():
+        print(f"writing {path} (once) ...", flush=True)
+        unfinished = path.with_suffix(".unfinished")
+        tiles = (
+            tissue_like(((y, y + CHUNK), (x, x + CHUNK))) for y in range(0, edge, CHUNK) for x in range(0, edge, CHUNK)
+        )
+        tifffile.imwrite(
+            unfinished, tiles, shape=(edge, edge), dtype=np.uint16, tile=(CHUNK, CHUNK), compression="zlib"
+        )
+        unfinished.rename(path)
+    return path
+
+
+def places_in_tiff(path: Path) -> list[Place]:
+    """Those of all tiles, in C order."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        return [
+            Place(str(path), offset, length)
+            for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True)
+        ]
+
+
 def warm(path: Path, level: int = 0) -> int:
     """Read every file of a level once, so that the page cache has it; returns the bytes."""
+    if path.is_file():
+        return len(path.read_bytes())
     total = 0
-    for folder, _, names in os.walk(path / str(level)):
+    inner = path / str(level)
+    for folder, _, names in os.walk(inner if inner.exists() else path):
         for name in names:
             total += len(Path(folder, name).read_bytes())
     return total

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import random
 import threading
-from pathlib import Path
 
-import numpy as np
-from tests.bench.data import FOLDER, tissue_like
+from tests.bench.data import sharded
 from tests.bench.distant import serve_from_afar
 from tests.bench.figures import Measurements
 from tests.bench.sections import Options
@@ -32,7 +30,7 @@ def measure(options: Options) -> Measurements:
     """Inner chunks as large as tiles, and small ones."""
     found = Measurements()
     for inner in (256, 64):
-        path = _sharded(inner)
+        path = sharded(_EDGE, _SHARD, inner)
         for repetition in range(options.repeat):
             with (
                 serve_from_afar(path) as distant,
@@ -79,26 +77,3 @@ def _show(connection: Connection, dataset: Dataset, corner: list[int]) -> None:
                 assert not event.failed, event.failed[0]
                 missing.difference_update(ready.key for ready in event.ready)
     connection.close_view(inbox)
-
-
-def _sharded(inner: int) -> Path:
-    """An image in shards as zarr-python writes them; written if it is not there."""
-    import zarr
-
-    path = (FOLDER / f"{_EDGE}-shards-{inner}.zarr").absolute()
-    if not path.exists():
-        print(f"writing {path} (once) ...", flush=True)
-        unfinished = path.with_suffix(".unfinished")
-        array = zarr.create_array(
-            unfinished,
-            shape=(_EDGE, _EDGE),
-            dtype=np.uint16,
-            chunks=(inner, inner),
-            shards=(_SHARD, _SHARD),
-            overwrite=True,
-        )
-        for y in range(0, _EDGE, _SHARD):
-            for x in range(0, _EDGE, _SHARD):
-                array[y : y + _SHARD, x : x + _SHARD] = tissue_like(((y, y + _SHARD), (x, x + _SHARD)))
-        unfinished.rename(path)
-    return path
