@@ -204,10 +204,7 @@ class Peers:
     # --- what clients say --------------------------------------------------------------------------------------------
 
     def receive(self) -> bool:
-        """Take in what clients said, not endlessly; returns whether there was anything.
-
-        The descriptor of a ZeroMQ socket only tells of *changes*: to be called before every wait.
-        """
+        """Take in what clients said, not endlessly; returns whether there was anything."""
         if self._gate is not None:
             self._gate.answer()
         heard = False
@@ -226,6 +223,14 @@ class Peers:
                 heard = True
                 self._hear(listener, key, frames)
         return heard
+
+    def pending(self) -> bool:
+        """Whether a client has said something that has not been taken in; to be asked right before every wait.
+
+        The descriptor of a ZeroMQ socket only tells of changes, and sending takes the news of a message that came
+        meanwhile away from it: who then waits for the descriptor waits for the next message but one.
+        """
+        return any(int(listener.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN for listener in self._listeners)
 
     def _hear(self, listener: _Listener, key: str, frames: list[bytes]) -> None:
         identity, now = listener.number + frames[0], time.monotonic()
