@@ -117,11 +117,16 @@ class ReceivedChunks:
                 self._evict()
 
     def _evict(self) -> None:
-        for key in [key for key in self._chunks if not self._pinned(key)]:
-            if self._used <= self.nbytes:
-                return
+        """Throw out what nobody wants, the longest unused first, until it fits."""
+        for _ in range(len(self._chunks)):
+            key = next(iter(self._chunks))
+            if self._pinned(key):
+                self._chunks.move_to_end(key)  # it is in use now
+                continue
             _, array = self._chunks.pop(key)
             self._used -= array.nbytes
+            if self._used <= self.nbytes:
+                return
 
     # --- what is there -----------------------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ PART_BYTES = 128 << 10
 UNDER_WAY_BYTES = 4 << 20
 
 #: A client acknowledges what it receives at least after so many bytes, and with every heartbeat.
-ACKNOWLEDGE_BYTES = 64 << 10
+ACKNOWLEDGE_BYTES = 512 << 10
 
 #: Nothing of what is under way has been acknowledged for so long: the client does not read. Seconds.
 ACKNOWLEDGE_TIMEOUT = 5.0

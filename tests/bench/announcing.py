@@ -33,14 +33,15 @@ def measure(options: Options) -> Measurements:
             image = session.dataset()
             image.levels[1][:2048, :2048]  # workers are started
             time.sleep(3.0)
-            rate, latencies = _steady(session.connection, image.dataset.id)
+            rate, latencies = latencies_at(session.connection, image.dataset.id, _RATE, range(_CHUNKS))
         found.add("slot filled to client sees it, p50", "ms", percentile(latencies, 0.5), 0.3)
         found.add("slot filled to client sees it, p99", "ms", percentile(latencies, 0.99), 3.0)
         found.add("chunks a second meanwhile", "/s", rate, note=f"{_RATE} are asked for")
     return found
 
 
-def _steady(connection: Connection, dataset: int) -> tuple[float, list[float]]:
+def latencies_at(connection: Connection, dataset: int, asked_rate: float, numbers: range) -> tuple[float, list[float]]:
+    """Want one of some chunks after the other, so many a second: chunks a second that came, milliseconds of each."""
     across = EDGE // CHUNK
     something = threading.Event()
     inbox = connection.open_view(something.set)
@@ -48,16 +49,16 @@ def _steady(connection: Connection, dataset: int) -> tuple[float, list[float]]:
     latencies: list[float] = []
     asked = 0
     began = time.perf_counter()
-    while len(latencies) < _CHUNKS:
-        due = min(_CHUNKS, int((time.perf_counter() - began) * _RATE) + 1)
+    while len(latencies) < len(numbers):
+        due = min(len(numbers), int((time.perf_counter() - began) * asked_rate) + 1)
         if due > asked:
-            for number in range(asked, due):
+            for number in numbers[asked:due]:
                 key = ChunkKey(dataset, 0, (number // across, number % across))
                 wanted[key] = Wanted(key, 0, Tier.VISIBLE, 0)
             asked = due
             connection.want(inbox, tuple(wanted.values()))
-        next_at = began + asked / _RATE if asked < _CHUNKS else time.perf_counter() + 1.0
-        assert time.perf_counter() - began < 60, f"only {len(latencies)} of {_CHUNKS} chunks came"
+        next_at = began + asked / asked_rate if asked < len(numbers) else time.perf_counter() + 1.0
+        assert time.perf_counter() - began < 60, f"only {len(latencies)} of {len(numbers)} chunks came"
         if not something.wait(max(0.0, next_at - time.perf_counter())):
             continue
         something.clear()
@@ -70,4 +71,4 @@ def _steady(connection: Connection, dataset: int) -> tuple[float, list[float]]:
                 ]
     seconds = time.perf_counter() - began
     connection.close_view(inbox)
-    return _CHUNKS / seconds, latencies
+    return len(numbers) / seconds, latencies

@@ -21,6 +21,7 @@ SECTIONS = (
     "levels",
     "opening",
     "idle",
+    "lan",
 )
 
 
