@@ -27,7 +27,10 @@ class FairShare:
         return min(clients, key=lambda client: max(times.get(client, 0.0), present))
 
     def charge(self, client: Hashable, cost: float) -> None:
-        """`client` was given something that cost `cost` (any unit, as long as it is always the same)."""
+        """`client` was given something that cost `cost` (any unit, as long as it is always the same).
+
+        The pools charge seconds, see `LoadProfile.cost`: a client of large or slow chunks gets fewer of them.
+        """
         begin = max(self._times.get(client, 0.0), self._present)
         self._present = begin
         self._times[client] = begin + cost

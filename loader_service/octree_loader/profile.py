@@ -22,6 +22,12 @@ _WAITING_SECONDS = 0.005
 #: Loads that a worker has under way while they mostly wait, at most.
 WAITING_DEPTH = 16
 
+#: What a load is taken to cost until one has ended. Seconds.
+_UNKNOWN_SECONDS = 0.001
+
+#: How fast bytes go through the daemon, about.
+_BYTES_PER_SECOND = 1e9
+
 #: Loads under way beyond what keeps the processors busy, so that a slow one leaves no hole.
 _RESERVE = 1.25
 
@@ -85,6 +91,17 @@ class LoadProfile:
         if not self.loads:
             return 2
         return max(2, min(_CLUSTER_DEPTH, math.ceil(_CLUSTER_AHEAD_SECONDS / max(self.wall, 1e-6))))
+
+    def cost(self, nbytes: int) -> float:
+        """What a load of `nbytes` costs the others, in seconds: what `fairness` charges.
+
+        The time that a worker is taken, less where it waits for a store: then it has other loads as well. And the
+        bytes, which take the arena's room and somebody's time after it.
+        """
+        if not self.loads:
+            return _UNKNOWN_SECONDS + nbytes / _BYTES_PER_SECOND
+        waited = self.blocked / WAITING_DEPTH if self.waiting else self.blocked
+        return self.cpu + waited + nbytes / _BYTES_PER_SECOND
 
     def fast(self, auto_sync_ms: float) -> bool:
         """Whether loads are known to take less than `auto_sync_ms`."""

@@ -227,7 +227,7 @@ class Scheduler:
             begun.state = _LOADING
             begun.task = number
         self.started += len(chunks)
-        pool.fair.charge(view.client, len(chunks))
+        pool.fair.charge(view.client, profile.cost(sum(begun.nbytes for begun in chunks)))
         actions.loads.append(load)
         return True
 
