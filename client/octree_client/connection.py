@@ -132,6 +132,8 @@ class Connection:
         self.arena: SharedArena | ReceivedChunks | None = None
         #: Chunks made and chunks in all of the levels that a dataset lacks, by its number.
         self.progress: dict[int, tuple[int, int]] = {}
+        #: What is wrong with the daemon as a whole, in its own words; "" if nothing is.
+        self.notice = ""
         self._on_lost = on_lost
         self._numbers = itertools.count(1)
         self._views = itertools.count(1)
@@ -380,6 +382,8 @@ class Connection:
             if isinstance(message, Announce):
                 for told in message.progress:
                     self.progress[told.dataset] = (told.done, told.total)
+                if message.notice is not None:
+                    self.notice = message.notice
                 for inbox in tuple(self._inboxes.values()):
                     inbox.put(message)
             elif isinstance(message, Described):
@@ -404,6 +408,7 @@ class Connection:
         self._instance = message.instance
         self._acknowledges = message.version >= (1, 1)
         self.progress = {}
+        self.notice = ""
         try:
             self._find_arena(message, same)
         except OctreeError as error:

@@ -213,7 +213,8 @@ class LayerPager:
         for event in self._inbox.take():
             if isinstance(event, Announce):
                 changed |= self.heard.take(event, self.dataset.id, self._wanted)
-                changed |= bool(event.progress)  # nothing to draw anew, but something to tell beside the picture
+                # Nothing to draw anew, but something to tell beside the picture.
+                changed |= bool(event.progress) or event.notice is not None
             elif isinstance(event, Lost):
                 # Slots of a daemon that is gone hold what they held, but nobody guards them any more.
                 self.heard.forget_slots()

@@ -78,7 +78,8 @@ class Words:
             self._stage.banner.tell("")
             return
         worst = max(connections, key=lambda connection: _STATES.index(connection.state))
-        self._bar.tell_connection(readout.connection_message(worst.state.value, worst.problem), theme)
+        problem = worst.problem or next((c.notice for c in connections if c.notice), "")
+        self._bar.tell_connection(readout.connection_message(worst.state.value, problem), theme)
         self._stage.banner.tell(readout.lost_text(worst.state.value, worst.problem))
 
     def _tell_cursor(self, viewer: Viewer, cursor: tuple[float, float] | None, theme: Theme) -> None:

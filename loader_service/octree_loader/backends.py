@@ -27,11 +27,17 @@ class PoolEvents(Protocol):
     def worker_leaves(self, pool: int, worker: int) -> None:
         """A worker is to be given nothing any more; what it has under way ends one by one."""
 
+    def loads_at(self, pool: int, worker: int) -> list[Load]:
+        """What a worker has under way, as far as its outcomes have been told."""
+
     def outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """Loads have ended."""
 
     def pool_offered(self, pool: int, workers: int, threads: int) -> None:
         """A cluster offers a pool so many workers, with so many threads in all."""
+
+    def cluster_changed(self) -> None:
+        """How the cluster stands is another."""
 
     def pool_withdrawn(self, pool: int) -> None:
         """The pool has workers of our own from now on."""

@@ -13,11 +13,13 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import PurePath
 from typing import Any
 
 from pydantic import ValidationError
 
+from octree_loader.cluster.orders import Cluster, ClusterSettings
 from octree_loader.config_mistakes import choices, describe, show
 from octree_loader.config_models import Config, DatasetSettings, LoaderDefaults, PoolOverride
 from octree_loader.keys import SERVER_FILE, KeyUnusable, read_secret_key
@@ -34,6 +36,7 @@ __all__ = [
     "PoolOverride",
     "load_config",
     "print_schema",
+    "resolve_cluster",
     "resolve_pools",
 ]
 
@@ -42,6 +45,10 @@ log = logging.getLogger("octree.config")
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _NAME = re.compile(r"[^/:?~]*")
 _JSON_MISTAKE = "neither JSON ({}) nor a Python literal ({})"
+
+
+#: Workers of a cluster that a pool has if it says nothing.
+_CLUSTER_WORKERS = 4096
 
 
 class ConfigError(OctreeError):
@@ -63,7 +70,8 @@ class ConfigError(OctreeError):
 class PoolConfig:
     """One pool: `loader_defaults` and its own entry of `octree.loaders` put together.
 
-    `backend` is ``processes``, ``threads`` or ``synchronous``; times are in milliseconds.
+    `backend` is ``processes``, ``threads``, ``synchronous`` or ``dask``; times are in milliseconds. `cluster_workers`
+    is how many workers of a cluster the pool may have.
     """
 
     relative_level: int
@@ -72,6 +80,7 @@ class PoolConfig:
     auto_sync_ms: float
     delay_queue_ms: float
     backend: str
+    cluster_workers: int = _CLUSTER_WORKERS
 
 
 def resolve_pools(config: Config) -> tuple[PoolConfig, ...]:
@@ -86,6 +95,11 @@ def resolve_pools(config: Config) -> tuple[PoolConfig, ...]:
     pools = []
     for relative_level, own in sorted((config.octree.loaders or {0: PoolOverride()}).items()):
         use_processes = defaults.use_processes if own.use_processes is None else own.use_processes
+        backend = "processes" if use_processes else "threads"
+        if own.backend is not None:
+            backend = own.backend
+        elif config.dask.scheduler is not None and own.use_processes is None:
+            backend = "dask"
         pools.append(
             PoolConfig(
                 relative_level,
@@ -93,10 +107,41 @@ def resolve_pools(config: Config) -> tuple[PoolConfig, ...]:
                 use_processes,
                 defaults.auto_sync_ms if own.auto_sync_ms is None else own.auto_sync_ms,
                 defaults.delay_queue_ms if own.delay_queue_ms is None else own.delay_queue_ms,
-                "processes" if use_processes else "threads",
+                backend,
+                own.num_workers if backend == "dask" and own.num_workers is not None else _CLUSTER_WORKERS,
             )
         )
     return tuple(pools)
+
+
+def resolve_cluster(config: Config) -> Cluster | None:
+    """The cluster that pools of a configuration load with, if any does.
+
+    Raises
+    ------
+    ConfigError
+        If the packages for it are not installed.
+    """
+    pools = {n: pool.cluster_workers for n, pool in enumerate(resolve_pools(config)) if pool.backend == "dask"}
+    if not pools:
+        return None
+    dask = config.dask
+    own = dask.scheduler in (None, "local")
+    missing = [name for name in ("distributed", *(["cryptography"] if own else [])) if find_spec(name) is None]
+    if missing:
+        what = " and ".join(missing)
+        raise ConfigError([f"dask.scheduler: needs {what}, not installed here: pip install 'octree-serve[cluster]'"])
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    settings = ClusterSettings(
+        "" if own or dask.scheduler is None else dask.scheduler,
+        dask.ca or "",
+        dask.cert or "",
+        dask.key or "",
+        dask.workers or processors,
+        dask.threads,
+        dask.patience_ms * 1e-3,
+    )
+    return Cluster(settings, pools, dask.fallback)
 
 
 def print_schema() -> str:
@@ -236,6 +281,9 @@ def _anchor(raw: dict[str, Any], folder: str) -> None:
         ("memory", "cache_directory"),
         ("serve", "keys"),
         ("serve", "root"),
+        ("dask", "ca"),
+        ("dask", "cert"),
+        ("dask", "key"),
     ):
         values = raw.get(section)
         if isinstance(values, dict) and isinstance(values.get(key), str) and values[key]:
@@ -364,6 +412,7 @@ def _look_across(raw: dict[str, Any]) -> list[str]:
     root = _dig(raw, "serve", "root")
     if root and not os.path.isdir(root):
         mistakes.append(f"serve.root: {root!r} is not a folder that exists")
+    mistakes += _look_at_cluster(raw)
     directory = _dig(raw, "memory", "directory")
     if directory and not os.path.isdir(directory):
         mistakes.append(f"memory.directory: {directory!r} is not a folder that exists")
@@ -399,6 +448,31 @@ def _open_folder(position: int, path: str) -> list[str]:
             "so are all above it; chmod 0700 it, or choose another"
         ]
     return []
+
+
+def _look_at_cluster(raw: dict[str, Any]) -> list[str]:
+    """Mistakes about the cluster of dask: whoever reaches one of its ports can run anything there, and then here."""
+    scheduler = _dig(raw, "dask", "scheduler") or ""
+    scheme, _, place = scheduler.partition("://")
+    if scheme not in ("tcp", "tls"):
+        return []
+    try:
+        loopback = parse_address(f"tcp://{place}").loopback
+    except AddressError:
+        return []
+    mistakes = []
+    if scheme == "tcp" and not loopback:
+        mistakes.append(
+            f"dask.scheduler: {scheduler!r} leads to another machine without TLS, where whoever listens can run "
+            "anything on either side; allowed is tls://host:port, with dask.ca, dask.cert and dask.key"
+        )
+    for key in ("ca", "cert", "key"):
+        path = _dig(raw, "dask", key)
+        if path is None and scheme == "tls":
+            mistakes.append(f"dask.{key}: is missing; {scheduler} needs it: the file (PEM) that dask was given, too")
+        elif path is not None and not os.access(path, os.R_OK):
+            mistakes.append(f"dask.{key}: {path!r} cannot be read")
+    return mistakes
 
 
 def _dig(raw: dict[str, Any], section: str, key: str) -> str | None:

@@ -68,6 +68,17 @@ def _check_health(value: Any) -> str:
     return address.url.removeprefix("tcp://")
 
 
+def _check_scheduler(value: Any) -> str:
+    if value == "local":
+        return "local"
+    if isinstance(value, str) and value.startswith(("tcp://", "tls://")):
+        try:
+            return value[:6] + parse_address(f"tcp://{value[6:]}").url[6:]
+        except AddressError:
+            pass
+    raise ValueError("local, or the address of a dask scheduler: tls://host:port, or tcp://host:port on this machine")
+
+
 def _check_dataset_name(value: object) -> str:
     if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value) <= 256:
         raise ValueError("a name of 1 to 256 printable characters")
@@ -142,6 +153,11 @@ class PoolOverride(_Section):
 
     num_workers: _Workers | None = Field(default=None, description="Workers that this pool may have.")
     use_processes: _Flag | None = Field(default=None, description="Whether its workers are processes or threads.")
+    backend: Literal["processes", "threads", "dask"] | None = Field(
+        default=None,
+        description="What its workers are: processes, threads, or those of the cluster of dask; if null, as "
+        "use_processes says, or else dask if there is a dask.scheduler.",
+    )
     auto_sync_ms: _Milliseconds | None = Field(
         default=None, description="While a dataset's loads take less than this, its requests skip this pool's delay."
     )
@@ -284,9 +300,24 @@ def default_arena_bytes(directory: str | None) -> int:
 
 
 class DaskSettings(_Section):
-    """A dask cluster as a place to load from. Reserved: accepted, and not used yet."""
+    """A dask cluster as a place to load from."""
 
-    scheduler: _Text | None = Field(default=None, description="Address of a dask scheduler. Reserved.")
+    scheduler: Annotated[str, BeforeValidator(_check_scheduler)] | None = Field(
+        default=None,
+        description="Address of a dask scheduler, tls://host:port or tcp://127.0.0.1:port, or local for a cluster of "
+        "the daemon's own on this machine. Pools that say nothing else load with it.",
+    )
+    ca: _Text | None = Field(default=None, description="File (PEM) of the authority whose certificates are believed.")
+    cert: _Text | None = Field(default=None, description="File (PEM) of the daemon's certificate.")
+    key: _Text | None = Field(default=None, description="File (PEM) of the key of that.")
+    workers: _Workers | None = Field(
+        default=None, description="Workers of a local cluster; if null, one for each processor."
+    )
+    threads: _Workers = Field(default=1, description="Threads of each worker of a local cluster.")
+    fallback: _Flag = Field(
+        default=False, description="Whether pools have processes of the daemon's own while the cluster is away."
+    )
+    patience_ms: _Milliseconds = Field(default=5000, description="After so long without a worker, the cluster is away.")
 
 
 class Config(_Section):
@@ -306,4 +337,4 @@ class Config(_Section):
     memory: MemorySettings = Field(
         default_factory=MemorySettings, description="The shared memory that holds the chunks."
     )
-    dask: DaskSettings = Field(default_factory=DaskSettings, description="A dask cluster to load from. Reserved.")
+    dask: DaskSettings = Field(default_factory=DaskSettings, description="A dask cluster to load from.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from octree_loader.actions import PoolSpec
 from octree_loader.arena import Arena
 from octree_loader.catalog import Catalog
-from octree_loader.config import Config, resolve_pools
+from octree_loader.config import Config, resolve_cluster, resolve_pools
 from octree_loader.health import LoadLog, observe
 from octree_loader.instance import InstanceLock, default_address
 from octree_loader.keys import CLIENTS_FOLDER, SERVER_FILE, AllowedClients, read_secret_key
@@ -113,6 +113,7 @@ def run(
             load_log,
             guard,
             config.serve.compression,
+            cluster=resolve_cluster(config),
         )
         _obey_signals(loop, server)
         if lifeline is not None:

@@ -93,7 +93,7 @@ def describe_status(server: Server, pools: Pools, about: int) -> Status:
                 relative_level=pool.spec.relative_level,
                 backend=pools.backends[pool.number],
                 workers=len(pool.workers),
-                workers_most=pool.spec.workers_most,
+                workers_most=pool.spec.workers_most if pool.offer is None else pool.offer.workers,
                 delayed=sum(len(view.queues[pool.number].delayed) for view in pool.views),
                 queued=sum(len(view.queues[pool.number].ready) for view in pool.views),
                 loading=sum(len(worker.tasks) for worker in pool.workers.values()),
@@ -118,6 +118,7 @@ def describe_status(server: Server, pools: Pools, about: int) -> Status:
         requests_forgotten=scheduler.forgotten_waiting,
         requests_started=scheduler.started,
         requests_forgotten_loading=scheduler.forgotten_loading,
+        cluster=pools.cluster_status(),
         about=about,
     )
 

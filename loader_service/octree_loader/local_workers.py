@@ -6,7 +6,6 @@ One socket pair a worker; the queue stays in the daemon, where it can be forgott
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import selectors
 import signal
@@ -28,6 +27,7 @@ from octree_loader.orders import (
     encode_loads,
     encode_order,
 )
+from octree_loader.spawning import Spawner, end
 from octree_loader.worker import Loader, run_process, serve
 
 log = logging.getLogger("octree.pools")
@@ -61,9 +61,18 @@ class LocalWorkers:
         The daemon's, which watches the workers' sockets.
     events
         Who is told.
+    spawner
+        Starts the processes.
     """
 
-    def __init__(self, kind: Literal["processes", "threads"], segment: Segment, loop: Loop, events: PoolEvents) -> None:
+    def __init__(
+        self,
+        kind: Literal["processes", "threads"],
+        segment: Segment,
+        loop: Loop,
+        events: PoolEvents,
+        spawner: Spawner,
+    ) -> None:
         self.name = kind
         self._segment = segment
         self._loop = loop
@@ -71,8 +80,7 @@ class LocalWorkers:
         self._events = events
         self._workers: dict[tuple[int, int], _Worker] = {}
         self._datasets: dict[int, OpenDataset] = {}
-        self._starting: dict[tuple[int, int], threading.Thread] = {}
-        self._spawning: multiprocessing.context.ForkServerContext | None = None
+        self._spawner = spawner
 
     def add_dataset(self, order: OpenDataset) -> None:
         """See `Backend`."""
@@ -84,65 +92,40 @@ class LocalWorkers:
         """See `Backend`. Processes are started by a thread: the first waits for the fork server to have imported what
         workers need."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * PACKET_BYTES)
+        for side in (ours, theirs):
+            side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * PACKET_BYTES)
         ours.setblocking(False)
         known = _Worker(pool, worker, ours, None)
         self._workers[pool, worker] = known
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._hear(known))
         name = f"octree-worker-{pool}-{worker}"
         if self.name == "processes":
-            process = self._context().Process(
-                target=run_process, args=(theirs, self._segment.path), name=name, daemon=True
+            self._spawner.start(
+                run_process,
+                (theirs, self._segment.path),
+                name,
+                lambda process, reason: self._started(known, theirs, process, reason),
             )
-            starting = threading.Thread(target=self._start, args=(known, process, theirs), name="octree-start")
-            self._starting[known.pool, known.number] = starting
-            starting.start()
             return
         run = (theirs, Loader(self._segment.view))
         threading.Thread(target=_run_thread, args=run, name=name, daemon=True).start()
         self._events.worker_started(pool, worker)
 
-    def _start(self, worker: _Worker, process: BaseProcess, theirs: socket.socket) -> None:
-        """Start a process; in a thread of its own."""
-        reason = ""
-        try:
-            process.start()
-        except (OSError, EOFError) as error:  # EOFError: the fork server died over it; the next start has a new one
-            reason = f"a worker process cannot be started: {error}"
-            log.error("%s", reason)
-        finally:
-            theirs.close()
-        self._loop.call(lambda: self._started(worker, process, reason))
-
-    def _started(self, worker: _Worker, process: BaseProcess, reason: str) -> None:
-        self._starting.pop((worker.pool, worker.number)).join()
-        if reason:
+    def _started(self, worker: _Worker, theirs: socket.socket, process: BaseProcess | None, reason: str) -> None:
+        theirs.close()
+        if process is None:
             self._bury(worker, reason)
             return
         worker.process = process
         if (worker.pool, worker.number) in self._workers:
             self._events.worker_started(worker.pool, worker.number)
         else:  # buried before it was born: nobody waits for it any more
-            _end(process, _FAREWELL_SECONDS)
-
-    def _context(self) -> multiprocessing.context.ForkServerContext:
-        if self._spawning is None:
-            # A fork server that has imported what a worker needs starts one in milliseconds, and it is a clean
-            # process without threads or sockets of ours: forking the daemon itself would copy both.
-            self._spawning = multiprocessing.get_context("forkserver")
-            self._spawning.set_forkserver_preload(
-                ["octree_loader.worker", "octree_loader.sources.direct", "numcodecs.blosc", "numcodecs.zstd"]
-            )
-        return self._spawning
+            end(process, _FAREWELL_SECONDS)
 
     def warm_up(self) -> None:
         """See `Backend`: start the fork server, so that the first worker does not have to wait for it."""
         if self.name == "processes":
-            self._context()
-            from multiprocessing import forkserver
-
-            forkserver.ensure_running()
+            self._spawner.warm_up()
 
     def stop(self, pool: int, worker: int, reason: str) -> None:
         """See `Backend`. A thread that hangs cannot be killed: it is only spoken of."""
@@ -167,7 +150,7 @@ class LocalWorkers:
         self._selector.unregister(worker.channel)
         worker.channel.close()
         if worker.process is not None:
-            code = _end(worker.process, _FAREWELL_SECONDS)
+            code = end(worker.process, _FAREWELL_SECONDS)
             if not reason:
                 reason = signal.Signals(-code).name if code is not None and code < 0 else f"exit status {code}"
         log.warning("worker %d of pool %d died (%s)", worker.number, worker.pool, reason or "its thread ended")
@@ -227,23 +210,11 @@ class LocalWorkers:
         for worker in workers:
             self._selector.unregister(worker.channel)
             worker.channel.close()
-        for starting in list(self._starting.values()):
-            starting.join()
+        self._spawner.close()
         until = time.monotonic() + _FAREWELL_SECONDS
         for worker in workers:
             if worker.process is not None:
-                _end(worker.process, max(0.0, until - time.monotonic()))
-
-
-def _end(process: BaseProcess, patience: float) -> int | None:
-    """Wait for a process to end, kill it after `patience` seconds; returns its exit code."""
-    process.join(patience)
-    if process.is_alive():
-        process.kill()
-        process.join()
-    code = process.exitcode
-    process.close()
-    return code
+                end(worker.process, max(0.0, until - time.monotonic()))
 
 
 def _run_thread(channel: socket.socket, loader: Loader) -> None:

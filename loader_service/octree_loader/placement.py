@@ -236,8 +236,7 @@ class Pool:
             elif best is None or len(worker.tasks) * best.threads < len(best.tasks) * worker.threads:
                 best = worker
         newcomer: Worker | None = None
-        useful = min(self.spec.workers_most, offer.workers)
-        if may_start and len(self.workers) < useful and not starting and (best is None or best.tasks):
+        if may_start and len(self.workers) < offer.workers and not starting and (best is None or best.tasks):
             newcomer = self.workers[self.next_worker] = Worker(self.next_worker)
             self.next_worker += 1
         if best is None:

@@ -6,10 +6,13 @@ Decides nothing (`scheduler`); what is dangerous about processes, threads and cl
 from __future__ import annotations
 
 import json
+import logging
 from typing import Literal
 
 from octree_loader.actions import Load
 from octree_loader.backends import Backend, PoolEvents
+from octree_loader.cluster.link import ClusterLink
+from octree_loader.cluster.orders import Cluster
 from octree_loader.local_workers import LocalWorkers
 from octree_loader.loop import Loop
 from octree_loader.memory import Segment
@@ -17,6 +20,10 @@ from octree_loader.orders import OpenDataset
 from octree_loader.own_thread import OwnThread
 from octree_loader.planning import DatasetPlan
 from octree_loader.sources.base import SourceSpec
+from octree_loader.spawning import Spawner
+from octree_protocol.messages import ClusterStatus
+
+log = logging.getLogger("octree.pools")
 
 
 class Pools:
@@ -25,20 +32,28 @@ class Pools:
     Parameters
     ----------
     backends
-        For each pool "processes", "threads" or "synchronous".
+        For each pool "processes", "threads", "synchronous" or "dask".
     segment
         The arena's memory.
     loop
         The daemon's, which watches the workers' sockets.
     events
         Who is told.
+    cluster
+        Of the pools of "dask".
     """
 
-    def __init__(self, backends: tuple[str, ...], segment: Segment, loop: Loop, events: PoolEvents) -> None:
+    def __init__(
+        self, backends: tuple[str, ...], segment: Segment, loop: Loop, events: PoolEvents, cluster: Cluster | None
+    ) -> None:
         self._segment = segment
         self._loop = loop
         self._events = events
+        self._spawner = Spawner(loop)
         self._own: OwnThread | None = None
+        self._cluster = cluster
+        self._link: ClusterLink | None = None
+        self._datasets: list[OpenDataset] = []
         self._kinds: dict[str, Backend] = {}
         self._of_pool = [self._backend(kind) for kind in backends]
         self._of_worker: dict[tuple[int, int], Backend] = {}
@@ -47,14 +62,52 @@ class Pools:
         known = self._kinds.get(kind)
         if known is None:
             known = self._kinds[kind] = self._make(kind)
+            for order in self._datasets:
+                known.add_dataset(order)
         return known
 
     def _make(self, kind: str) -> Backend:
         if kind == "synchronous":
             self._own = OwnThread(self._segment, self._events)
             return self._own
+        if kind == "dask":
+            assert self._cluster is not None
+            self._link = ClusterLink(
+                self._cluster.settings, self._segment, self._loop, self._events, self._spawner, self._cluster_changed
+            )
+            return self._link
         local: Literal["processes", "threads"] = "processes" if kind == "processes" else "threads"
-        return LocalWorkers(local, self._segment, self._loop, self._events)
+        return LocalWorkers(local, self._segment, self._loop, self._events, self._spawner)
+
+    # --- the cluster -------------------------------------------------------------------------------------------------
+
+    def _cluster_changed(self) -> None:
+        """Give the pools what the cluster has, or, if they are to fall back, workers of our own while it is away."""
+        link, cluster = self._link, self._cluster
+        assert link is not None
+        assert cluster is not None
+        for pool, most in cluster.workers_most.items():
+            falls_back = self._of_pool[pool] is not link
+            if link.workers or not (falls_back or (cluster.fallback and link.state == "away")):
+                if falls_back:
+                    log.warning("pool %d loads with the dask cluster again", pool)
+                    self._of_pool[pool] = link
+                self._events.pool_offered(pool, min(link.workers, most), link.threads)
+            elif not falls_back:
+                log.warning("pool %d falls back to processes of our own, until the dask cluster is back", pool)
+                self._of_pool[pool] = self._backend("processes")
+                self._events.pool_withdrawn(pool)
+        self._events.cluster_changed()
+
+    def cluster_status(self) -> ClusterStatus | None:
+        """How the cluster stands, if there is to be one."""
+        link = self._link
+        if link is None:
+            return None
+        away = any(self._of_pool[pool] is not link for pool in (self._cluster.workers_most if self._cluster else ()))
+        return ClusterStatus(link.state, link.workers, link.threads, link.direct, link.problem, away)
+
+    # --- all of them -------------------------------------------------------------------------------------------------
 
     @property
     def backends(self) -> tuple[str, ...]:
@@ -63,12 +116,15 @@ class Pools:
 
     def warm_up(self) -> None:
         """Do now what would keep the first load waiting."""
-        for backend in self._kinds.values():
+        for backend in list(self._kinds.values()):
             backend.warm_up()
+        if self._link is not None:
+            self._cluster_changed()
 
     def add_dataset(self, plan: DatasetPlan, spec: SourceSpec) -> None:
         """Loads may name this dataset from now on."""
         order = OpenDataset(plan.dataset, spec.location, json.dumps(dict(spec.options)), plan.making)
+        self._datasets.append(order)
         for backend in self._kinds.values():
             backend.add_dataset(order)
 
@@ -112,3 +168,4 @@ class Pools:
         """End all workers."""
         for backend in self._kinds.values():
             backend.close()
+        self._spawner.close()

@@ -87,7 +87,7 @@ class LoadProfile:
     def depth_in_cluster(self) -> int:
         """How many loads should be under way for each thread of a cluster: two at least, or there would be pauses."""
         if self.waiting:
-            return 2 * WAITING_DEPTH
+            return 4 * WAITING_DEPTH
         if not self.loads:
             return 2
         return max(2, min(_CLUSTER_DEPTH, math.ceil(_CLUSTER_AHEAD_SECONDS / max(self.wall, 1e-6))))

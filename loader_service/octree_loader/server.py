@@ -13,9 +13,10 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from octree_loader.actions import BACKGROUND, Actions
+from octree_loader.actions import BACKGROUND, Actions, Load
 from octree_loader.builder import Builder
 from octree_loader.catalog import Catalog, voxel_bytes
+from octree_loader.cluster.orders import Cluster
 from octree_loader.health import LoadLog, describe_status
 from octree_loader.inline import InlineSender
 from octree_loader.level_cache import LevelCache
@@ -82,6 +83,8 @@ class Server:
         For doors where keys are asked for.
     compression
         Of chunks that travel, see `compression.CHOICES`.
+    cluster
+        Of the pools that load with one.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Server:
         load_log: LoadLog,
         guard: Guard | None = None,
         compression: str = "auto",
+        cluster: Cluster | None = None,
     ) -> None:
         self.scheduler = scheduler
         self.catalog = catalog
@@ -105,7 +109,8 @@ class Server:
         self.began = time.monotonic()
         self._loop = loop
         self._load_log = load_log
-        self._pools = Pools(backends, segment, loop, self)
+        self._notice = ""
+        self._pools = Pools(backends, segment, loop, self, cluster)
         self._stopping = ""
         self._dirty = False
         #: What views want since the scheduler was told last.
@@ -230,6 +235,17 @@ class Server:
         self._dirty = True
         self.scheduler.pool_offered(pool, None)
 
+    def cluster_changed(self) -> None:
+        """See `backends.PoolEvents`: clients are told what is wrong."""
+        cluster = self._pools.cluster_status()
+        notice = cluster.problem if cluster is not None and cluster.state != "connecting" else ""
+        if notice and cluster is not None and cluster.fallback:
+            notice += "; loading with processes of its own meanwhile"
+        if notice != self._notice:
+            self._notice = notice
+            for client in list(self.peers.clients.values()):
+                self.peers.send(client, Announce(notice=notice[: limits.TEXT_CHARACTERS]))
+
     def worker_died(self, pool: int, worker: int, reason: str, over: Collection[int] | None = None) -> None:
         """See `backends.PoolEvents`."""
         self._dirty = True
@@ -241,6 +257,10 @@ class Server:
                 if read_progress(memory, load.slots[0]) == BEGUN
             ]
         self.scheduler.worker_died(pool, worker, reason, time.monotonic(), over)
+
+    def loads_at(self, pool: int, worker: int) -> list[Load]:
+        """See `backends.PoolEvents`."""
+        return self.scheduler.loads_at(pool, worker)
 
     def outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """See `backends.PoolEvents`."""
@@ -312,6 +332,8 @@ class Server:
             log.info("client %s (pid %d) is here", client.name, client.pid)
             if progress := self.builder.all_progress():
                 self.peers.send(client, Announce(progress=progress))
+            if self._notice:
+                self.peers.send(client, Announce(notice=self._notice))
 
     def _describe(self, client: Client, message: Describe) -> None:
         def answer(plan: DatasetPlan | None, reason: str) -> None:

@@ -96,6 +96,14 @@ def show(status: Status, console: Console) -> None:
         f"recent {_size(arena.recent)}, free {_size(arena.free)}, {arena.evictions:,} evictions; "
         f"requests: {status.requests_started:,} begun, {status.requests_forgotten:,} forgotten before they began"
     )
+    if status.cluster is not None:
+        cluster = status.cluster
+        console.print(
+            f"dask cluster {cluster.state}: {cluster.workers:,} workers with {cluster.threads:,} threads, of which "
+            f"{cluster.direct:,} write into the arena"
+            + ("; loading with processes of our own meanwhile" if cluster.fallback else "")
+            + (f"; {cluster.problem}" if cluster.problem else "")
+        )
     pools = _table(
         "pools", "relative level", "backend", "workers", "delayed", "queued", "loading", "loaded", "failed", "deaths"
     )

@@ -104,32 +104,33 @@ class _Stopwatches(threading.local):
 class _OpenLevel:
     """One level of an opened dataset: where the voxels of its chunks go, and how they come there."""
 
-    __slots__ = ("_dtype", "_last", "_level", "_memory", "_number", "_read_chunk", "_shape", "_source")
+    __slots__ = ("_dtype", "_last", "_level", "_number", "_read_chunk", "_shape", "_source")
 
-    def __init__(self, source: Source, dataset: Dataset, number: int, memory: memoryview | mmap.mmap) -> None:
+    def __init__(self, source: Source, dataset: Dataset, number: int) -> None:
         self._source = source
         self._number = number
         self._level = level = dataset.levels[number]
         self._dtype = np.dtype(dataset.dtype)
-        self._memory = memory
         self._shape = level.chunk_shape
         self._last = tuple([n - 1 for n in level.grid()])
         reader_of = getattr(source, "chunk_reader", None)
         self._read_chunk: ReadChunk | None = None if reader_of is None else reader_of(number, level.chunk_shape)
 
-    def load(self, indices: Sequence[tuple[int, ...]], slots: Sequence[int]) -> tuple[bool, ...]:
-        """Fill the slots with the chunks at these indices; see `base.Source.read`."""
+    def load(
+        self, indices: Sequence[tuple[int, ...]], slots: Sequence[int], memory: memoryview | mmap.mmap
+    ) -> tuple[bool, ...]:
+        """Fill the slots in `memory` with the chunks at these indices; see `base.Source.read`."""
         if len(indices) == 1 and self._read_chunk is not None and self._is_whole(indices[0]):
-            return (self._read_chunk(indices[0], self._slot(self._shape, slots[0])),)
+            return (self._read_chunk(indices[0], self._slot(self._shape, slots[0], memory)),)
         pieces = []
         for index, slot in zip(indices, slots, strict=True):
             box = self._level.chunk_extent(index)
-            pieces.append(Piece(box, self._slot(tuple([high - low for low, high in box]), slot)))
+            pieces.append(Piece(box, self._slot(tuple([high - low for low, high in box]), slot, memory)))
         return tuple(self._source.read(self._number, pieces))
 
-    def _slot(self, shape: tuple[int, ...], slot: int) -> np.ndarray[Any, Any]:
+    def _slot(self, shape: tuple[int, ...], slot: int, memory: memoryview | mmap.mmap) -> np.ndarray[Any, Any]:
         # np.ndarray rather than frombuffer: a third of the time, and this mapping outlives every load.
-        return np.ndarray(shape, self._dtype, self._memory, slot + SLOT_HEADER_BYTES)
+        return np.ndarray(shape, self._dtype, memory, slot + SLOT_HEADER_BYTES)
 
     def _is_whole(self, index: tuple[int, ...]) -> bool:
         """Whether the image's edge cuts nothing off a chunk; it is not asked of those beside the edge."""
@@ -160,10 +161,11 @@ class Loader:
         making = self._specs[order.dataset].making if order.dataset in self._specs else None
         return making is not None and order.level >= making.stored
 
-    def load(self, order: LoadOrder) -> Outcome:
-        """Carry out one load. Never raises: what goes wrong is the outcome."""
+    def load(self, order: LoadOrder, into: memoryview | None = None) -> Outcome:
+        """Carry out one load, into the arena or other memory. Never raises: what goes wrong is the outcome."""
         task, slots = order.task, order.slots
-        watch, memory, running = self._stopwatches.mine, self._memory, self._running
+        watch, running = self._stopwatches.mine, self._running
+        memory = self._memory if into is None else into
         running[task] = None
         write_progress(memory, slots[0], BEGUN)
         watch.start()
@@ -175,7 +177,7 @@ class Loader:
                 level = self._open(order.dataset, order.level)
                 # Opening is not loading: it happens once, and would make a fast dataset look slow for a while.
                 watch.start()
-            present = level.load(order.indices, slots)
+            present = level.load(order.indices, slots, memory)
         except Unfinished:
             unfinished = True
         except SourceError as caught:
@@ -200,7 +202,7 @@ class Loader:
                     where = shown_location(order.location)
                     raise SourceError(f"{where} has changed its dtype to {source.dtype}; restart the daemon")
                 source = self._sources[dataset] = derive_source(source, order.dataset, order.making)
-            opened = self._levels[dataset, level] = _OpenLevel(source, order.dataset, level, self._memory)
+            opened = self._levels[dataset, level] = _OpenLevel(source, order.dataset, level)
             return opened
 
 

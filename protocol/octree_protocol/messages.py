@@ -184,7 +184,8 @@ class Announce(Message, frozen=True, tag="announce"):
 
     `progress` is told to every client, whatever it wants, at most twice a second. `encodings` has one entry for each of
     `ready` when bytes come along (see `Inline`): so many frames follow this one, each with the bytes of one chunk, less
-    what `Part` has brought already. Since 1.1.
+    what `Part` has brought already. Since 1.1. `notice` is told to every client when it changes: what is wrong with the
+    daemon as a whole, in words for people; "" when that is over. Since 1.1.
     """
 
     ready: Annotated[tuple[Ready, ...], Meta(max_length=limits.ANNOUNCED)] = ()
@@ -193,6 +194,7 @@ class Announce(Message, frozen=True, tag="announce"):
     load_times: Annotated[tuple[LoadTime, ...], Meta(max_length=limits.DATASETS)] = ()
     progress: Annotated[tuple[LevelProgress, ...], Meta(max_length=limits.DATASETS)] = ()
     encodings: Annotated[tuple[Annotated[str, Meta(max_length=16)], ...], Meta(max_length=limits.ANNOUNCED)] = ()
+    notice: _Text | None = None
 
 
 class Part(Message, frozen=True, tag="part"):
@@ -285,6 +287,21 @@ class ArenaStatus(msgspec.Struct, frozen=True):
     evictions: int
 
 
+class ClusterStatus(msgspec.Struct, frozen=True):
+    """The dask cluster that chunks are loaded with: ``connecting``, ``open``, or ``away`` (no workers for too long).
+
+    `threads` are those of all `workers` together; `direct` of these write into the arena themselves. `fallback`:
+    meanwhile the daemon loads with processes of its own.
+    """
+
+    state: str
+    workers: int
+    threads: int
+    direct: int
+    problem: str = ""
+    fallback: bool = False
+
+
 class Status(Message, frozen=True, tag="status"):
     """Answer to `AskStatus`: what the daemon is doing now."""
 
@@ -300,6 +317,7 @@ class Status(Message, frozen=True, tag="status"):
     requests_forgotten: int = 0
     requests_started: int = 0
     requests_forgotten_loading: int = 0
+    cluster: ClusterStatus | None = None
     about: _Count = 0
 
 

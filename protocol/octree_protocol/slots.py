@@ -3,12 +3,13 @@
 A segment begins with one header page; the slots follow. Every slot begins with a header of its own::
 
     offset  0   uint64   generation: rises each time that the slot is given away; 0 while it never was
-    offset  8   uint64   progress: what has become of the load that fills it (NOT_BEGUN, BEGUN, DONE)
+    offset  8   uint64   progress: what has become of the load that fills it (NOT_BEGUN, BEGUN, DONE, FORGOTTEN)
     offset 64            payload: the chunk's voxels in C order
 
 Only the daemon writes generations, and it raises a slot's generation *before* it gives the slot to a worker. So a
 reader that finds the announced generation still in place *after* it is done with the bytes has read what was announced.
-The worker writes the progress into the first slot of a load: when it dies, the daemon sees what it died over.
+The worker writes the progress into the first slot of a load: when it dies, the daemon sees what it died over. A load
+that is taken back before it has begun is FORGOTTEN: nobody begins it any more.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ TOKEN_OFFSET = 64
 TOKEN_BYTES = 32
 
 #: Progress of a load.
-NOT_BEGUN, BEGUN, DONE = 0, 1, 2
+NOT_BEGUN, BEGUN, DONE, FORGOTTEN = 0, 1, 2, 3
 
 _GENERATION = struct.Struct("<Q")
 _GENERATION_AND_PROGRESS = struct.Struct("<QQ")

@@ -11,6 +11,7 @@ from tests.bench.figures import Figure
 SECTIONS = (
     "planning",
     "throughput",
+    "dask",
     "remote",
     "shards",
     "announcing",

@@ -1,4 +1,4 @@
-"""What every backend of the pools must do alike: processes, threads, and the daemon's own thread."""
+"""What every backend of the pools must do alike: processes, threads, the daemon's own thread, a cluster of dask."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.system.clusters import FAR_AWAY, DaskCluster
 from tests.system.daemons import Daemon, Peer, merged, wait_for
 from tests.system.factories import plane
 from tests.system.obedience import Obedience
@@ -20,9 +21,12 @@ from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import AskStatus, Status
 
 BACKENDS: dict[str, dict[str, Any]] = {
-    "processes": {"use_processes": True, "num_workers": 3},
-    "threads": {"use_processes": False, "num_workers": 3},
-    "synchronous": {"force_synchronous": True},
+    "processes": {"loader_defaults": {"use_processes": True, "num_workers": 3}},
+    "threads": {"loader_defaults": {"use_processes": False, "num_workers": 3}},
+    "synchronous": {"loader_defaults": {"force_synchronous": True}},
+    # Workers that write into the arena; and others that send bytes, as those of other machines do.
+    "dask": {"octree": {"loaders": {"0": {"backend": "dask"}, "2": {"backend": "dask"}}}},
+    "dask-far": {"octree": {"loaders": {"0": {"backend": "dask"}, "2": {"backend": "dask"}}}},
 }
 
 COMMON: dict[str, Any] = {"octree": {"tile_size": 64}, "loader_defaults": {"delay_queue_ms": 20}}
@@ -62,16 +66,43 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
+def cluster(module_folder: Path, backend: str) -> Iterator[dict[str, Any]]:
+    """What a configuration says of the cluster that the backend needs, if it needs one."""
+    if not backend.startswith("dask"):
+        yield {}
+        return
+    folder = module_folder / f"cluster-{backend}"
+    folder.mkdir()
+    with DaskCluster(folder) as cluster:
+        cluster.start_scheduler()
+        preload = FAR_AWAY if backend == "dask-far" else ""
+        cluster.start_worker(threads=2, preload=preload)
+        cluster.start_worker(preload=preload)
+        yield {"dask": {"scheduler": cluster.address}}
+
+
+@pytest.fixture(scope="module")
 def daemon(
-    start_module_daemon: Callable[..., Daemon], backend: str, images: dict[str, Obedience], stores: dict[str, Path]
-) -> Daemon:
+    start_module_daemon: Callable[..., Daemon],
+    backend: str,
+    cluster: dict[str, Any],
+    images: dict[str, Obedience],
+    stores: dict[str, Path],
+) -> Iterator[Daemon]:
     datasets = {
         **{name: image.source for name, image in images.items()},
         **{name: str(path) for name, path in stores.items()},
     }
-    return start_module_daemon(
-        merged(COMMON, {"loader_defaults": BACKENDS[backend], "datasets": datasets}), name=backend
-    )
+    daemon = start_module_daemon(merged(COMMON, BACKENDS[backend], cluster, {"datasets": datasets}), name=backend)
+    if cluster:
+        wait_for(lambda: _open(daemon) == 2, 30.0, "two workers of dask")
+    yield daemon
+    daemon.end()  # before the cluster
+
+
+def _open(daemon: Daemon) -> int:
+    cluster = daemon.status().cluster
+    return cluster.workers if cluster is not None and cluster.state == "open" else 0
 
 
 @pytest.fixture
@@ -87,7 +118,10 @@ def peer(daemon: Daemon) -> Iterator[Peer]:
 
 
 def test_it_is_the_backend_that_was_asked_for(session: octree_client.Session, backend: str) -> None:
-    assert {pool.backend for pool in session.status().pools} == {backend}
+    assert {pool.backend for pool in session.status().pools} == {backend.removesuffix("-far")}
+    cluster = session.status().cluster
+    if cluster is not None:
+        assert (cluster.workers, cluster.threads, cluster.direct) == (2, 3, 0 if backend == "dask-far" else 2)
 
 
 @pytest.mark.parametrize("store", ["cut", "grouped", "sharded"])

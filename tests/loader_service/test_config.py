@@ -16,7 +16,15 @@ from pydantic import ValidationError
 
 from octree_loader import config_models, keys
 from octree_loader.arena import SMALLEST_ARENA_BYTES
-from octree_loader.config import Config, ConfigError, PoolConfig, load_config, print_schema, resolve_pools
+from octree_loader.config import (
+    Config,
+    ConfigError,
+    PoolConfig,
+    load_config,
+    print_schema,
+    resolve_cluster,
+    resolve_pools,
+)
 
 # As it stands in napari's rendering guide, to the letter.
 NAPARI_EXAMPLE = """{
@@ -152,6 +160,56 @@ def test_no_loaders_are_one_pool_for_everything(folder: Path) -> None:
 def test_force_synchronous_is_one_pool_without_delay(folder: Path) -> None:
     config = load_config(write(folder, {"loader_defaults": {"force_synchronous": True}}))
     assert resolve_pools(config) == (PoolConfig(0, 1, False, 30, 0, "synchronous"),)
+
+
+# --- a cluster -------------------------------------------------------------------------------------------------------
+
+
+def backends(folder: Path, content: object) -> list[str]:
+    return [pool.backend for pool in resolve_pools(load_config(write(folder, content)))]
+
+
+def test_with_a_scheduler_pools_load_with_dask_unless_they_say_otherwise(folder: Path) -> None:
+    loaders = {"0": {}, "1": {"use_processes": False}, "2": {"backend": "processes"}, "3": {"backend": "dask"}}
+    content = {"dask": {"scheduler": "tcp://127.0.0.1:8786"}, "octree": {"loaders": loaders}}
+    assert backends(folder, content) == ["dask", "threads", "processes", "dask"]
+    assert backends(folder, {"octree": {"loaders": loaders}}) == ["processes", "threads", "processes", "dask"]
+    assert backends(folder, {**content, "loader_defaults": {"force_synchronous": True}}) == ["synchronous"]
+
+
+def test_a_pool_takes_all_of_a_cluster_unless_it_says_how_many(folder: Path) -> None:
+    content = {"dask": {"scheduler": "local"}, "octree": {"loaders": {"0": {}, "2": {"num_workers": 3}}}}
+    cluster = resolve_cluster(load_config(write(folder, content)))
+    assert cluster is not None
+    assert cluster.workers_most[0] > 1000
+    assert cluster.workers_most[1] == 3
+    assert (cluster.settings.scheduler, cluster.fallback) == ("", False)
+    assert cluster.settings.workers >= 1
+    assert resolve_cluster(load_config()) is None
+
+
+@pytest.mark.parametrize("scheduler", ["tcp://10.0.0.7:8786", "tcp://scheduler:8786"])
+def test_another_machines_scheduler_needs_tls(folder: Path, scheduler: str) -> None:
+    (line,) = mistakes(folder, {"dask": {"scheduler": scheduler}})
+    assert line.startswith("dask.scheduler: ")
+    assert "tls://" in line
+
+
+def test_tls_needs_three_files_that_can_be_read(folder: Path) -> None:
+    dask = {"scheduler": "tls://10.0.0.7:8786", "cert": "cert.pem"}
+    assert [line.split(":")[0] for line in mistakes(folder, {"dask": dask})] == ["dask.ca", "dask.cert", "dask.key"]
+    for name in ("ca", "cert", "key"):
+        (folder / f"{name}.pem").write_text("")
+    whole = {"scheduler": "tls://10.0.0.7:8786", **{name: f"{name}.pem" for name in ("ca", "cert", "key")}}
+    cluster = resolve_cluster(load_config(write(folder, {"dask": whole})))
+    assert cluster is not None
+    assert cluster.settings.ca == str(folder / "ca.pem")
+
+
+@pytest.mark.parametrize("scheduler", ["", "8786", "http://127.0.0.1:8786", "tcp://127.0.0.1", "tls://:1", 7])
+def test_what_is_no_scheduler(folder: Path, scheduler: object) -> None:
+    (line,) = mistakes(folder, {"dask": {"scheduler": scheduler}})
+    assert line.startswith("dask.scheduler: is ")
 
 
 def test_a_configuration_cannot_be_changed() -> None:

@@ -23,7 +23,7 @@ def test_a_generation_is_read_back_and_harms_nothing_else(number: int, generatio
     assert bytes(segment[:slot]) + bytes(segment[slot + 16 :]) == b"\xaa" * 1008
 
 
-@pytest.mark.parametrize("progress", [slots.NOT_BEGUN, slots.BEGUN, slots.DONE])
+@pytest.mark.parametrize("progress", [slots.NOT_BEGUN, slots.BEGUN, slots.DONE, slots.FORGOTTEN])
 def test_progress_leaves_the_generation_alone(progress: int) -> None:
     segment = memoryview(bytearray(256))
     slots.write_generation(segment, 64, 1 << 63)

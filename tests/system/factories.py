@@ -86,6 +86,17 @@ def obedient(folder: str, edge: int = 512, chunk: int = 64, levels: int = 3) -> 
     }
 
 
+def graph() -> Any:
+    """A dask array that says which process computed each of its chunks."""
+    import dask.array
+
+    def block() -> NDArray[np.uint32]:
+        return np.full((64, 64), os.getpid(), np.uint32)
+
+    zeros = dask.array.zeros((256, 256), chunks=64, dtype="u4")
+    return zeros.map_blocks(lambda chunk: chunk + block(), dtype="u4", meta=np.empty((0, 0), np.uint32))
+
+
 def broken() -> None:
     """A factory that does not work."""
     raise RuntimeError("the microscope is on fire")
