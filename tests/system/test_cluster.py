@@ -125,7 +125,7 @@ def test_a_cluster_that_stays_away_is_told_to_status_and_viewers(start_daemon: S
     image = Obedience(folder / "image")
     dask = {"dask": {"scheduler": "tcp://127.0.0.1:9", "fallback": True, "patience_ms": 300}}
     daemon = start_daemon(merged(AT_ONCE, dask, {"datasets": {"image": image.source}}))
-    with octree_client.connect(daemon.address) as session, Peer(daemon.address) as peer:
+    with octree_client.connect(daemon.address) as session:
         np.testing.assert_array_equal(session.dataset().levels[0][...], plane(0, (512, 512)))
         status = session.status()
         assert {pool.backend for pool in status.pools} == {"processes"}
@@ -133,7 +133,8 @@ def test_a_cluster_that_stays_away_is_told_to_status_and_viewers(start_daemon: S
         assert (status.cluster.state, status.cluster.fallback) == ("away", True)
         assert "tcp://127.0.0.1:9 does not answer" in status.cluster.problem
         wait_for(lambda: "processes of its own" in session.connection.notice, 5.0)
-        peer.until(lambda: any(isinstance(m, Announce) and m.notice for m in peer.heard))
+    with Peer(daemon.address) as late:
+        late.until(lambda: any(isinstance(m, Announce) and m.notice for m in late.heard))
     assert "falls back to processes" in daemon.words()
 
 
