@@ -23,6 +23,10 @@ class Driver(ABC):
         """A frame is due at `at` (`time.monotonic`), or none is; replaces what was said before."""
 
     @abstractmethod
+    def call_at(self, at: float | None, call: Callable[[], None] = lambda: None) -> None:
+        """Call something at `at` (`time.monotonic`), besides frames; None: nothing. The last one said counts."""
+
+    @abstractmethod
     def wake(self) -> None:
         """Have `on_wake` called soon. From any thread; never blocks."""
 
@@ -41,11 +45,17 @@ class HeadlessDriver(Driver):
     def __init__(self) -> None:
         super().__init__()
         self._at: float | None = None
+        self._call_at: float | None = None
+        self._call: Callable[[], None] = lambda: None
         self._woken = threading.Event()
 
     def schedule(self, at: float | None) -> None:
         """See `Driver`."""
         self._at = at
+
+    def call_at(self, at: float | None, call: Callable[[], None] = lambda: None) -> None:
+        """See `Driver`."""
+        self._call_at, self._call = at, call
 
     def wake(self) -> None:
         """See `Driver`."""
@@ -59,6 +69,9 @@ class HeadlessDriver(Driver):
                 self._woken.clear()
                 self.on_wake()
             now = time.monotonic()
+            if self._call_at is not None and self._call_at <= now:
+                self._call_at = None
+                self._call()
             if self._at is not None and self._at <= now:
                 self._at = None
                 self.on_due()
@@ -67,10 +80,10 @@ class HeadlessDriver(Driver):
             now = time.monotonic()
             if now >= until:
                 return False
-            due = until if self._at is None else min(until, self._at)
+            due = min(at for at in (until, self._at, self._call_at) if at is not None)
             self._woken.wait(max(0.0, due - now))
 
     def close(self) -> None:
         """See `Driver`."""
-        self._at = None
+        self._at = self._call_at = None
         self.on_due = self.on_wake = lambda: None

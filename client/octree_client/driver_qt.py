@@ -23,6 +23,11 @@ class QtDriver(Driver):
         self._timer.setTimerType(Qt.PreciseTimer)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._due)
+        self._call: Callable[[], None] = lambda: None
+        self._call_timer = QTimer()
+        self._call_timer.setTimerType(Qt.PreciseTimer)
+        self._call_timer.setSingleShot(True)
+        self._call_timer.timeout.connect(lambda: self._call())
         self._waker = _Waker()
         self._waker.woken.connect(self._wake, Qt.QueuedConnection)
         self._pending = False
@@ -33,6 +38,14 @@ class QtDriver(Driver):
             self._timer.stop()
         else:
             self._timer.start(max(0, round((at - time.monotonic()) * 1e3)))
+
+    def call_at(self, at: float | None, call: Callable[[], None] = lambda: None) -> None:
+        """See `Driver`."""
+        self._call = call
+        if at is None:
+            self._call_timer.stop()
+        else:
+            self._call_timer.start(max(0, round((at - time.monotonic()) * 1e3)))
 
     def wake(self) -> None:
         """See `Driver`."""
@@ -69,5 +82,6 @@ class QtDriver(Driver):
     def close(self) -> None:
         """See `Driver`."""
         self._timer.stop()
+        self._call_timer.stop()
         self._waker.woken.disconnect()
         self.on_due = self.on_wake = lambda: None

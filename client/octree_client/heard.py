@@ -92,6 +92,10 @@ class Heard:
                 store.popitem(last=False)
         return changed
 
+    def is_known_bad(self, key: ChunkKey) -> bool:
+        """Whether the store does not have a chunk, or it could not be read when nobody looked."""
+        return key in self._absent or key in self._failed
+
     def recall(self, key: ChunkKey) -> None:
         """A chunk is wanted that was not before: what was said of its failure meanwhile counts after all."""
         reason = self._failed.pop(key, None)

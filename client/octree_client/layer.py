@@ -6,7 +6,7 @@ wanted and paged for it is the business of its `pager.LayerPager`; in which orde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from octree_client.cover import Piece, PlaneChunk, ViewStatus
 from octree_client.looks import Blending, Interpolation, LayerKind, Look
 from octree_client.pager import LayerFrame, LayerPager
 from octree_client.placing import Plane, Position, channel_axis, plane_of, position_at
+from octree_client.probing import chunk_at, value_at
 from octree_client.session import Image
 from octree_client.texture import folded_labels
 from octree_client.visuals.tiled_image import TiledImage
@@ -336,16 +337,21 @@ class ImageLayer:
 
     def chunk_at(self, y: float, x: float) -> tuple[Piece, tuple[int, int]] | None:
         """The piece drawn at a place of the world, and the voxel (down, across) of its level there; None outside."""
-        return self.pager.chunk_at(y, x)
+        return chunk_at(self.pager, y, x)
 
     def value_at(self, y: float, x: float) -> Any:
         """The value drawn at a place of the world; None where there is none, or nobody knows."""
-        return self.pager.value_at(y, x) if self.visible else None
+        return value_at(self.pager, y, x) if self.visible else None
 
     # --- for the viewer ----------------------------------------------------------------------------------------------
 
-    def place(self, displayed: tuple[str, str], point: Mapping[str, float]) -> None:
-        """Show this plane of the world, as far as the layer is visible and has it."""
+    def place(
+        self,
+        displayed: tuple[str, str],
+        point: Mapping[str, float],
+        following: Sequence[Mapping[str, float]] = (),
+    ) -> None:
+        """Show this plane of the world, as far as the layer is visible and has it; `following` points may be next."""
         plane: Plane | None = plane_of(self.dataset, displayed) if self.visible else None
         position: Position | None = None
         if plane is not None:
@@ -355,7 +361,9 @@ class ImageLayer:
                 self.pager.rest()
                 self.frame = LayerFrame()
         else:
+            found = (position_at(self.dataset, plane, one, self.fixed) for one in following)
             self.pager.show(plane, position)
+            self.pager.expect([one for one in dict.fromkeys(found) if one is not None])
 
     def follow_contrast(self) -> None:
         """Take what the data say for the contrast limits, if they are automatic."""

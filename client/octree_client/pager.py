@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import msgspec
@@ -29,21 +30,22 @@ from octree_client.cover import (
     spare_tiles,
     touched_tiles,
 )
+from octree_client.following import Planned, following_set
 from octree_client.heard import Heard
 from octree_client.inbox import Lost, Reopened
 from octree_client.level_choice import affordable_level, choose_level, whole_level
 from octree_client.paging import Candidate, UploadCost, plan_uploads
 from octree_client.placing import Plane, Position, middle
 from octree_client.plane_atlas import PlaneAtlas
-from octree_client.plane_grid import Rect
+from octree_client.plane_grid import Rect, visible_cells
 from octree_client.prefetch import Motion, is_still, predicted_view, prefetch_cells
 from octree_client.slices import KeyTemplate
+from octree_client.uploading import upload_chunks
 from octree_client.visuals.tiled_image import TiledImage
 from octree_client.working_set import working_set
-from octree_protocol.errors import OctreeError
 from octree_protocol.geometry import Dataset
 from octree_protocol.keys import CellStatus, ChunkKey, Tier
-from octree_protocol.messages import Announce, Ready, Wanted
+from octree_protocol.messages import Announce, Wanted
 
 log = logging.getLogger("octree.layer")
 
@@ -52,6 +54,9 @@ _LOOK_AHEAD = 0.5
 
 #: Prefetched cells at most.
 _PREFETCH_MOST = 32
+
+#: What is prefetched of other positions: bytes, and chunks.
+_NEXT_BYTES, _NEXT_MOST = 64 << 20, 256
 
 #: What is prefetched goes into VRAM too, while nothing else does, if that holds so many times the view.
 _ROOMY = 4
@@ -104,8 +109,8 @@ class LayerPager:
         Where its tiles are; another one when other axes are displayed.
     ideal
         The level that fits; None until a camera has been seen.
-    heard
-        What the daemon has said of its chunks.
+    template, heard
+        Names of the chunks of the plane that is shown, and what the daemon has said of all.
     quality, level_lock
         See `looks.Look`.
     """
@@ -136,7 +141,9 @@ class LayerPager:
         self._range_unknown = dataset.rgb and np.dtype(dataset.dtype).kind == "f"
         self._wanted: dict[ChunkKey, Wanted] = {}
         self._visible: list[tuple[PlaneChunk, Wanted]] = []
-        self._ahead: list[tuple[PlaneChunk, Wanted]] = []
+        self._ahead: dict[Position, Planned] = {}
+        self._next: tuple[Position, ...] = ()
+        self._templates: dict[Position, KeyTemplate] = {}
         self._listed = False
         self._last_want: Sequence[Wanted] = ()
         self._cost = UploadCost()
@@ -163,7 +170,7 @@ class LayerPager:
     @property
     def position(self) -> Position:
         """Voxel of level 0 that is shown, on each axis that is not displayed."""
-        return self._template.position
+        return self.template.position
 
     @property
     def levels(self) -> tuple[PlaneLevel, ...]:
@@ -185,6 +192,16 @@ class LayerPager:
         elif position != self.position:
             self._put(plane, position)
 
+    def expect(self, positions: Sequence[Position]) -> None:
+        """These positions may be shown next, the likeliest first: they are prefetched as they would be seen now."""
+        self._next = tuple(positions)
+        known = self._templates
+        self._templates = {
+            place: known.get(place) or KeyTemplate(self.dataset, place, self.plane)
+            for place in self._next
+            if place != self.position
+        }
+
     def rest(self) -> None:
         """Want nothing and draw nothing until `show`; what is in VRAM stays."""
         self.active = False
@@ -200,9 +217,11 @@ class LayerPager:
         self._on_visual(self.atlas.visual)
 
     def _put(self, plane: Plane, position: Position) -> None:
-        self._template = KeyTemplate(self.dataset, position, plane)
-        self.heard.show(self._template)
-        self._visible, self._ahead, self._listed = [], [], False
+        self.template = KeyTemplate(self.dataset, position, plane)
+        self.heard.show(self.template)
+        self._visible, self._ahead, self._listed = [], {}, False
+        if self._next:
+            self.expect(self._next)
         self.atlas.show(position)
 
     # --- what comes --------------------------------------------------------------------------------------------------
@@ -241,8 +260,10 @@ class LayerPager:
             self._gone = True
             return
         self.dataset = msgspec.structs.replace(mine, id=known.id)
-        self._template = KeyTemplate(self.dataset, self.position, self.plane)
-        self.heard.start_over(self._template)
+        self.template = KeyTemplate(self.dataset, self.position, self.plane)
+        self.heard.start_over(self.template)
+        self._templates = {}
+        self.expect(self._next)
         self._last_want, self._wanted = (), {}
 
     def awaited(self) -> int:
@@ -287,10 +308,24 @@ class LayerPager:
             Executes GL's queue now, so that slots are free to be given away once it returns.
         """
         began = time.perf_counter()
-        room = self.atlas.tiles.available(self._used) + len(spare_tiles(self.pieces, self.ideal or 0))
+        spare = spare_tiles(self.pieces, self.ideal or 0)
+        room = self.atlas.tiles.available(self._used) + len(spare)
         planned = plan_uploads(self._candidates, budget_ms, self._cost, room, least)
-        if planned:
-            self._upload(planned, flush)
+        arena, frame = self.connection.arena, self._frame
+        if planned and arena is not None:
+            frame.uploads, frame.uploaded_bytes = upload_chunks(
+                planned,
+                arena,
+                self.heard.ready,
+                self._template_of,
+                self.atlas,
+                self._number,
+                self._used,
+                spare,
+                self._see,
+                flush,
+            )
+            self._cost.measured(frame.uploads, frame.uploaded_bytes, (time.perf_counter() - began) * 1e3)
         self._frame.upload_ms = (time.perf_counter() - began) * 1e3
         return self._frame
 
@@ -369,12 +404,16 @@ class LayerPager:
         if not found and self._ahead:
             tiles = self.atlas.tiles
             room = tiles.capacity if tiles.capacity > _ROOMY * len(self._used) else tiles.free
-            found = self._candidates_of(self._ahead)[:room]
+            for place, entries in self._ahead.items():
+                found += self._candidates_of(entries, place)
+            found = found[:room]
         return found
 
-    def _candidates_of(self, entries: Sequence[tuple[PlaneChunk, Wanted]]) -> list[Candidate]:
-        resident, ready = self.atlas.tiles.resident(self.position), self.heard.ready
-        texel, levels = self.atlas.visual.kind.bytes_per_texel, self.levels
+    def _candidates_of(
+        self, entries: Sequence[tuple[PlaneChunk, Wanted]], place: Position | None = None
+    ) -> list[Candidate]:
+        resident = self.atlas.tiles.resident(self.position if place is None else place)
+        ready, texel, levels = self.heard.ready, self.atlas.visual.kind.bytes_per_texel, self.levels
         return [
             Candidate(
                 chunk,
@@ -382,58 +421,21 @@ class LayerPager:
                 wanted.tier,
                 wanted.relative_level,
                 wanted.priority,
+                place,
+                place is None and chunk[0] == self.ideal and wanted.tier is Tier.VISIBLE,
             )
             for chunk, wanted in entries
             if chunk not in resident and wanted.key in ready
         ]
 
-    def _upload(self, planned: list[Candidate], flush: Callable[[], None]) -> None:
-        arena = self.connection.arena
-        assert arena is not None
-        began = time.perf_counter()
-        place, template, announced = self.position, self._template, self.heard.ready
-        done: list[tuple[PlaneChunk, Ready]] = []
-        spare: list[int] | None = None
-        for candidate in planned:
-            chunk = candidate.chunk
-            key = template.key(chunk)
-            ready = announced[key]
-            try:
-                if not arena.is_current(ready):
-                    del announced[key]  # given away since; what is wanted will be announced anew
-                    continue
-                data = template.cut(arena.array(ready), chunk[0])
-            except OctreeError as error:
-                log.warning("%s", error)
-                del announced[key]
-                continue
-            ideal_in_view = chunk[0] == self.ideal
-            if spare is None and ideal_in_view:
-                spare = spare_tiles(self.pieces, chunk[0])
-            tile = self.atlas.tiles.assign(
-                place, chunk, self._number, self._used, (spare or ()) if ideal_in_view else ()
-            )
-            if tile is None:
-                break
-            if spare and tile in spare:
-                spare.remove(tile)
-            self._used.add(tile)
-            if self._range_unknown:
-                self._range_unknown = False
-                self._choose_range(data)
-            self.atlas.visual.upload(tile, data)
-            self._on_plane(chunk[0], data)
-            done.append((chunk, ready))
-            self._frame.uploaded_bytes += candidate.nbytes
-        flush()
-        self.atlas.visual.flushed()
-        for chunk, ready in done:
-            if not arena.is_current(ready):
-                # The slot was given to another chunk while GL read it: the tile may hold parts of both.
-                self.atlas.tiles.forget(place, chunk)
-                announced.pop(ready.key, None)
-        self._frame.uploads = len(done)
-        self._cost.measured(len(done), self._frame.uploaded_bytes, (time.perf_counter() - began) * 1e3)
+    def _template_of(self, place: Position | None) -> KeyTemplate:
+        return self.template if place is None or place == self.position else self._templates[place]
+
+    def _see(self, level: int, data: NDArray[Any]) -> None:
+        if self._range_unknown:
+            self._range_unknown = False
+            self._choose_range(data)
+        self._on_plane(level, data)
 
     def _choose_range(self, data: NDArray[Any]) -> None:
         """Colours of floats are 0 .. 1 by custom; where the first chunk is beyond that, 0 .. 255, or up to its most."""
@@ -447,7 +449,7 @@ class LayerPager:
         ahead = None if is_still(camera, motion) else predicted_view(camera, motion, _LOOK_AHEAD)
         cells = prefetch_cells(levels, ideal, view, ahead, _PREFETCH_MOST)
         entries = working_set(
-            self._template,
+            self.template,
             levels,
             ideal,
             view,
@@ -460,19 +462,35 @@ class LayerPager:
             base=self.atlas.base,
             settings=self.connection.settings,
         )
-        self._say(entries)
+        settings = self.connection.settings
+        following: dict[Position, Planned] = {}
+        if self._templates and settings.octree_enabled and not settings.force_synchronous:
+            seen = visible_cells(levels, ideal, view)
+            most = min(_NEXT_BYTES // self._chunk_bytes(ideal), _NEXT_MOST)
+            known = {entry.key: entry for entry in entries}
+            resident = self.atlas.tiles.resident
+            found = following_set(self._templates, ideal, seen, resident, known, self.heard.is_known_bad, most)
+            entries += found.entries
+            following = found.planned
+        self._say(entries, following)
 
-    def _say(self, entries: Sequence[Wanted]) -> None:
+    def _chunk_bytes(self, level: int) -> int:
+        return prod(self.dataset.levels[level].chunk_shape) * np.dtype(self.dataset.dtype).itemsize
+
+    def _say(self, entries: Sequence[Wanted], ahead: dict[Position, Planned] | None = None) -> None:
         """Tell the daemon what is wanted, if it is not what was said last."""
+        ahead = ahead if ahead is not None else {}
         same = entries == self._last_want
         if self._gone or (same and self._listed):
             return
-        chunk_of = self._template.chunk
-        self._visible, self._ahead, self._listed = [], [], True
+        chunk_of = self.template.chunk
+        self._visible, self._ahead, self._listed = [], ahead, True
+        nearby: Planned = []
         for entry in entries:
             chunk = chunk_of(entry.key)
             if chunk is not None:
-                (self._visible if entry.tier is Tier.VISIBLE else self._ahead).append((chunk, entry))
+                (self._visible if entry.tier is Tier.VISIBLE else nearby).append((chunk, entry))
+        self._ahead.setdefault(self.position, []).extend(nearby)
         if same:  # another position in the same chunks
             return
         before, self._wanted = self._wanted, {entry.key: entry for entry in entries}
@@ -490,38 +508,6 @@ class LayerPager:
         self.hear()  # what was told before now must not count as the answer
         self._last_want = ()
         return self.heard.retry()
-
-    def chunk_at(self, y: float, x: float) -> tuple[Piece, tuple[int, int]] | None:
-        """The piece drawn at a place of the world, and the voxel (down, across) of its level there; None outside."""
-        for piece in self.pieces:
-            y0, x0, y1, x1 = piece.rect
-            if y0 <= y < y1 and x0 <= x < x1:
-                level = self.levels[piece.chunk[0]]
-                row = min(max(int(level.world_to_voxel(0, y) // 1), 0), level.shape[0] - 1)
-                col = min(max(int(level.world_to_voxel(1, x) // 1), 0), level.shape[1] - 1)
-                return piece, (row, col)
-        return None
-
-    def value_at(self, y: float, x: float) -> Any:
-        """The value drawn at a place of the world, if its bytes still lie in the arena; None if nobody knows."""
-        found = self.chunk_at(y, x)
-        arena = self.connection.arena
-        if found is None or arena is None:
-            return None
-        piece, (row, col) = found
-        if piece.status is CellStatus.MISSING:
-            return self.dataset.fill_value
-        ready = self.heard.ready.get(self._template.key(piece.chunk))
-        if piece.tile < 0 or ready is None or not arena.is_current(ready):
-            return None
-        chunk = self.levels[piece.chunk[0]].chunk
-        try:
-            plane = self._template.cut(arena.array(ready), piece.chunk[0])
-        except OctreeError:
-            return None  # thrown out of a cache just now
-        value = plane[row - piece.chunk[1] * chunk[0], col - piece.chunk[2] * chunk[1]]
-        value = tuple(int(v) for v in value) if self.dataset.rgb else value.item()
-        return value if arena.is_current(ready) else None
 
     def close(self) -> None:
         """Forget what it wants, and free its tiles at the next flush."""

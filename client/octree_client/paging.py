@@ -15,13 +15,16 @@ _MIB = 1.0 / (1 << 20)
 
 
 class Candidate(NamedTuple):
-    """A chunk that lies in its slot and could be uploaded. The ranks are those of its `messages.Wanted`."""
+    """A chunk that lies in its slot and could be uploaded. The ranks are those of its `messages.Wanted`; `place` is
+    where it is shown, None for the position that is shown now; `spares` whether tiles may go for it that are drawn."""
 
     chunk: PlaneChunk
     nbytes: int
     tier: Tier = Tier.VISIBLE
     relative_level: int = 0
     priority: int = 0
+    place: tuple[int, ...] | None = None
+    spares: bool = False
 
 
 class UploadCost:

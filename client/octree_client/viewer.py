@@ -10,7 +10,6 @@ import gc
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,14 +23,15 @@ from octree_client.driver import Driver, HeadlessDriver
 from octree_client.frame_loop import FrameLoop
 from octree_client.layer import ImageLayer
 from octree_client.layer_list import LayerList
+from octree_client.loaded import loaded_places
 from octree_client.looks import Blending, LayerKind
 from octree_client.new_layers import ChannelChoice, LayerPlan, planned_layers
-from octree_client.pager import LayerPager
-from octree_client.placing import axes_of_world, placed, world_units
+from octree_client.player import Player
+from octree_client.playing import Playback, PlayMode
 from octree_client.session import Image, Session
 from octree_client.session import open as open_session
 from octree_client.statistics import FrameStatistics
-from octree_client.vram import share_out
+from octree_client.world import NOTHING, World
 
 __all__ = ["BACKGROUND", "ViewStatus", "Viewer"]
 
@@ -48,9 +48,6 @@ _SWITCH_SECONDS = 0.0005
 
 #: Background of a canvas: a dark neutral grey, so that black data can be told from no data.
 BACKGROUND = (0.106, 0.114, 0.129)
-
-#: What is seen while there is nothing to fit: the unit square.
-_NOTHING = (0.0, 0.0, 1.0, 1.0)
 
 
 class Viewer:
@@ -106,26 +103,20 @@ class Viewer:
             canvas = open_canvas(size, visible, title, background=BACKGROUND)
         self.canvas = canvas
         self._driver: Driver = driver if driver is not None else _driver_for(canvas)
-        self.layers = LayerList()
-        self.dims = Dims()
         if vram_bytes is None:
             vram_bytes = _SOFTWARE_BYTES if canvas.is_software else _VRAM_BYTES
-        self._vram_bytes = vram_bytes
-        self._units: dict[str, str] = {}
+        self._world = World(lambda: canvas.size, canvas.max_texture_size, self._driver.wake, vram_bytes)
+        self.layers: LayerList = self._world.layers
+        self.dims: Dims = self._world.dims
         self._own_sessions: list[Session] = []
         self._closed = False
-        self._turning = False
-        self._displayed = self.dims.displayed
-        camera = camera_on(_NOTHING, canvas.size)
-        self._loop = FrameLoop(canvas, self._driver, self.layers, camera, self._resized)
+        self._player = Player(self.dims, self._driver)
+        self._loop = FrameLoop(canvas, self._driver, self.layers, camera_on(NOTHING, canvas.size), self._resized)
         self.frame_statistics: FrameStatistics = self._loop.statistics
         self.on_frame: list[Callable[[], None]] = self._loop.listeners
-        self.layers.events.inserted.connect(self._layer_inserted)
-        self.layers.events.removed.connect(self._layer_removed)
-        self.layers.events.moved.connect(self._loop.changed)
-        self.layers.events.changed.connect(self._layer_changed)
-        self.dims.events.point_changed.connect(self._point_changed)
-        self.dims.events.displayed_changed.connect(self._displayed_changed)
+        self._world.on_moved = lambda: self.move(self.camera)
+        self._world.on_changed = self._loop.changed
+        self._world.on_turned = self._turned
         sys.setswitchinterval(_SWITCH_SECONDS)
         if image is not None:
             self.add(image)
@@ -201,87 +192,35 @@ class Viewer:
     @property
     def vram_bytes(self) -> int:
         """Budget for the tiles of all layers; what it shrinks by goes with the next frame, the oldest first."""
-        return self._vram_bytes
+        return self._world.vram_bytes
 
     @vram_bytes.setter
     def vram_bytes(self, vram_bytes: int) -> None:
-        if vram_bytes < 0:
-            raise ValueError(f"a budget is a number of bytes, not {vram_bytes}")
-        self._vram_bytes = int(vram_bytes)
-        self._share_vram()
-        self.move(self.camera)
-
-    def _share_vram(self) -> None:
-        needs = [layer.pager.atlas.need(self.canvas.size, layer.pager.active) for layer in self.layers]
-        for layer, share in zip(self.layers, share_out(needs, self._vram_bytes), strict=True):
-            layer.pager.atlas.vram_bytes = share
+        self._world.vram_bytes = vram_bytes
 
     def _replace(self, old: Sequence[ImageLayer], plans: Sequence[LayerPlan]) -> list[ImageLayer]:
         image, place = old[0].image, min(self.layers.index(layer) for layer in old)
+        camera = self.camera
         for layer in old:
             self.layers.remove(layer)
-        return self._insert(image, plans, place)
+        layers = self._insert(image, plans, place)
+        self.move(camera)
+        return layers
 
     def _insert(self, image: Image, plans: Sequence[LayerPlan], index: int) -> list[ImageLayer]:
         first = len(self.layers) == 0
-        for axis, unit in world_units([*(layer.dataset for layer in self.layers), image.dataset]).items():
-            self._units[axis] = self._units.get(axis) or unit
-        dataset = placed(image.dataset, self._units)
-        share = self._vram_bytes // (len(self.layers) + len(plans))
-        layers = []
-        for number, plan in enumerate(plans):
-            make_pager = partial(_make_pager, image.session.connection, share, self.canvas.max_texture_size)
-            layer = ImageLayer(
-                image, dataset, plan.name, plan.kind, plan.channel, plan.look, partial(make_pager, self._driver.wake)
-            )
-            layers.append(layer)
-            self.layers.insert(index + number, layer)
+        layers = self._world.insert(image, plans, index)
         if first:
             self._loop.follow(image.session.connection.settings)
             self.home()
         return layers
 
-    def _layer_inserted(self, _index: int, _layer: ImageLayer) -> None:
-        self._tell_axes()
-        self._share_vram()
-        self.move(self.camera)
-
-    def _layer_removed(self, _index: int, layer: ImageLayer) -> None:
-        layer.close()
-        self._tell_axes()
-        self._share_vram()
-        self.move(self.camera)
-
-    def _layer_changed(self, _layer: ImageLayer, name: str, _value: object) -> None:
-        if name in ("visible", "level_lock", "quality", "retry"):
-            self.move(self.camera)
-            if name == "visible":
-                self._share_vram()
-        else:
-            self._loop.changed()
-
-    def _tell_axes(self) -> None:
-        self.dims.tell_axes(axes_of_world([(layer.dataset, frozenset(layer.fixed)) for layer in self.layers]))
-        self._displayed = self.dims.displayed
-
-    def _point_changed(self, _axis: str, _world: float) -> None:
-        if not self._turning:
-            self.move(self.camera)
-
-    def _displayed_changed(self, down: str, across: str) -> None:
+    def _turned(self, before: tuple[str, str], now: tuple[str, str]) -> None:
         """Turn the view about the place in its middle: what was seen there is seen there still."""
-        before, self._displayed = self._displayed, (down, across)
         place = self.dims.full_point | dict(zip(before, self.camera.center, strict=True))
-        self._turning = True
-        try:
-            for axis in before:
-                if axis not in (down, across) and axis in self.dims.axes:
-                    self.dims.set_point(axis, place[axis])
-        finally:
-            self._turning = False
+        self._world.set_points({axis: place[axis] for axis in before if axis not in now})
         self._loop.stop_motion()
-        self.move(replace(self.camera, center=(place[down], place[across])))
-        self._share_vram()
+        self.move(replace(self.camera, center=(place[now[0]], place[now[1]])))
 
     # --- camera ------------------------------------------------------------------------------------------------------
 
@@ -296,13 +235,8 @@ class Viewer:
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
-        """World (y0, x0, y1, x1) of all visible layers on the displayed axes; of all layers, if none is visible."""
-        shown = [layer.extent for layer in self.layers if layer.pager.active]
-        shown = shown or [layer.extent for layer in self.layers]
-        if not shown:
-            return _NOTHING
-        y0, x0, y1, x1 = zip(*shown, strict=True)
-        return min(y0), min(x0), max(y1), max(x1)
+        """World (y0, x0, y1, x1) of what is drawn on the displayed axes; of all layers, if nothing is."""
+        return self._world.extent
 
     def set_view(self, center: tuple[float, float] | None = None, pixel_size: float | None = None) -> None:
         """Put the camera somewhere.
@@ -328,7 +262,7 @@ class Viewer:
 
     def home(self) -> None:
         """Show everything."""
-        self._place_layers()
+        self._world.place_layers()
         self._loop.stop_motion()
         self.move(camera_on(self.extent, self.canvas.size))
 
@@ -342,17 +276,53 @@ class Viewer:
 
     def move(self, camera: Camera) -> None:
         """The camera is here from now on; chunks are asked for at once, the frame follows."""
-        self._place_layers()
+        self._world.place_layers(self._player.following())
         self._loop.move(camera)
 
-    def _place_layers(self) -> None:
-        displayed, point = self.dims.displayed, self.dims.point
-        for layer in self.layers:
-            layer.place(displayed, point)
+    # --- playing -----------------------------------------------------------------------------------------------------
+
+    @property
+    def playing(self) -> Playback | None:
+        """What is played now, or None."""
+        return self._player.playback
+
+    def play(self, axis: str | None = None, fps: float = 10.0, mode: PlayMode = "loop") -> None:
+        """Go along an axis by itself, from where one is.
+
+        Parameters
+        ----------
+        axis
+            By default the last one that is not displayed and has more than one place.
+        fps
+            Places a second; what cannot be drawn in time is skipped.
+        mode
+            ``loop``, ``once`` or ``back-and-forth``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such axis, or it is displayed.
+        """
+        self._player.play(axis, fps, mode)
+
+    def stop_playing(self) -> None:
+        """Stay where one is."""
+        self._player.stop()
+
+    def loaded(self, axis: str) -> NDArray[np.float64]:
+        """Which part of an axis could be shown at once.
+
+        Returns
+        -------
+        ndarray
+            For each place of the axis, 0 .. 1: how much of this view of all visible layers lies in VRAM or in the
+            arena there.
+        """
+        return loaded_places(self.layers, self.dims, self.camera, axis)
 
     def _resized(self, size: tuple[int, int]) -> None:
         if size != self.camera.canvas and min(size) > 0:
-            self._share_vram()
+            self._world.share_vram()
             self.move(replace(self.camera, canvas=size))
 
     # --- looking at it -----------------------------------------------------------------------------------------------
@@ -448,9 +418,9 @@ class Viewer:
         if self._closed:
             return
         self._closed = True
+        self._player.stop()
         self._loop.close()
-        for layer in self.layers:
-            layer.close()
+        self._world.close()
         self.canvas.close()
         for session in self._own_sessions:
             session.close()
@@ -462,12 +432,6 @@ class Viewer:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def _make_pager(
-    connection: Any, vram_bytes: int, max_texture_size: int, wake: Callable[[], None], dataset: Any, *on: Any
-) -> LayerPager:
-    return LayerPager(connection, dataset, vram_bytes, max_texture_size, wake, None, None, *on)
 
 
 def _driver_for(canvas: Canvas) -> Driver:

