@@ -113,8 +113,6 @@ class Server:
         self._pools = Pools(backends, segment, loop, self, cluster)
         self._stopping = ""
         self._dirty = False
-        #: What views want since the scheduler was told last.
-        self._wants: dict[tuple[bytes, int], tuple[Client, Want]] = {}
         self._next_round = 0.0
         self.builder = Builder(scheduler.cores)
         self._wants_built = 0
@@ -135,7 +133,6 @@ class Server:
         while not self._stopping:
             began = time.monotonic()
             self.peers.receive()
-            self._take_wants()
             looking = self._build()
             self._settle()
             more = self._pools.run_own()
@@ -276,17 +273,20 @@ class Server:
 
     def _obey(self, client: Client, message: ClientMessage) -> None:
         if isinstance(message, Want):
-            place = client.identity, message.view
-            waiting = self._wants.get(place)
-            if waiting is None or message.sequence > waiting[1].sequence:
-                self._wants[place] = client, message
-            return
-        if isinstance(message, Ack):
+            if self.scheduler.views_over(client.identity, message.view, limits.VIEWS_PER_CLIENT):
+                reason = f"a client has at most {limits.VIEWS_PER_CLIENT} views: end one with an empty Want"
+                self.peers.send(client, Refused("limit", reason))
+                return
+            if self.scheduler.wants_over(client.identity, message.view, len(message.entries), limits.WANTS_PER_CLIENT):
+                reason = f"all views of a client want at most {limits.WANTS_PER_CLIENT} chunks together"
+                self.peers.send(client, Refused("limit", reason))
+                return
+            self.scheduler.want(client.identity, message.view, message.sequence, message.entries, client.heard)
+            self.inline.want(client, message)
+        elif isinstance(message, Ack):
             client.link.acknowledge(message.received, client.heard)
             self.inline.acknowledged(client)
-            return
-        self._take_wants()  # what follows was said after them
-        if isinstance(message, Ping):
+        elif isinstance(message, Ping):
             self.peers.send(client, Pong(message.number))
         elif isinstance(message, Describe):
             self._describe(client, message)
@@ -298,25 +298,6 @@ class Server:
             self.peers.send(client, self.status(message.about))
         elif isinstance(message, Bye):
             self.peers.drop(client, "it said goodbye")
-
-    def _take_wants(self) -> None:
-        """Tell the scheduler what clients want now: of the Wants of a view that came together, the last.
-
-        A client that says more Wants than we can follow would otherwise wait for the answers to all of them.
-        """
-        wants, self._wants = self._wants, {}
-        for client, want in wants.values():
-            if self.peers.clients.get(client.identity) is not client:
-                continue  # it was dropped meanwhile
-            if self.scheduler.views_over(client.identity, want.view, limits.VIEWS_PER_CLIENT):
-                reason = f"a client has at most {limits.VIEWS_PER_CLIENT} views: end one with an empty Want"
-                self.peers.send(client, Refused("limit", reason))
-            elif self.scheduler.wants_over(client.identity, want.view, len(want.entries), limits.WANTS_PER_CLIENT):
-                reason = f"all views of a client want at most {limits.WANTS_PER_CLIENT} chunks together"
-                self.peers.send(client, Refused("limit", reason))
-            else:
-                self.scheduler.want(client.identity, want.view, want.sequence, want.entries, client.heard)
-                self.inline.want(client, want)
 
     def _greet(self, client: Client, hello: Hello) -> None:
         refusal = refuse_version(hello.version)
