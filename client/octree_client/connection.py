@@ -60,6 +60,12 @@ _CONNECT_AGAIN = 1.0
 #: Wants are said again so long after the daemon has had too many of them. Seconds.
 _WANT_AGAIN = 1.0
 
+#: After a Want of more chunks than so many, the next one waits for so long for each of the others, and the last of
+#: those said meanwhile is sent. A daemon takes most of a microsecond for each; who says a thousand of them a thousand
+#: times a second would keep it from everything else. Seconds.
+_WANTED_AT_ONCE = 100
+_WANTED_SECONDS = 10e-6
+
 #: Chunks that came over the wire are kept up to so many bytes, unless told otherwise.
 CACHE_BYTES = 512 << 20
 
@@ -140,6 +146,7 @@ class Connection:
         self._lock = threading.Lock()
         self._inboxes: dict[int, Inbox] = {}
         self._wants: dict[int, Sequence[Wanted]] = {}
+        self._want_at = 0.0
         self._said: dict[int, Sequence[Wanted]] = {}
         self._sequences: dict[int, int] = {}
         self._questions: dict[int, _Pending] = {}
@@ -247,9 +254,12 @@ class Connection:
             wire.connect()
             while not self._closing:
                 until = min(self._next_ping, self._connect_at, self._again_at)
+                now = time.monotonic()
+                if self._wants and self._want_at > now:
+                    until = min(until, self._want_at)
                 if self.state is ConnectionState.OPEN:
                     until = min(until, self._heard + limits.HEARTBEAT_TIMEOUT)
-                heard = wire.wait(until - time.monotonic())
+                heard = wire.wait(until - now)
                 for event in heard.events:
                     self._watch(event)
                 if heard.readable:
@@ -293,11 +303,15 @@ class Connection:
                 self._say_again()
             with self._lock:
                 wants: dict[int, Sequence[Wanted]] = {}
-                if not self._redescribing:  # until then the daemon does not know what is wanted of it
+                # Until then the daemon does not know what is wanted of it, or is busy with what we said last.
+                if not self._redescribing and now >= self._want_at:
                     wants, self._wants = self._wants, wants
                 questions = [p for p in self._questions.values() if not p.done.is_set()]
             for view, entries in wants.items():
                 self._want(view, entries)
+            if wants:
+                said = sum(map(len, wants.values()))
+                self._want_at = now + max(0, said - _WANTED_AT_ONCE) * _WANTED_SECONDS
             if wants and self._inline is not None:
                 for view, entries in self._inline.short():
                     if view not in wants:
