@@ -182,12 +182,13 @@ class Adding(QObject):  # type: ignore[misc]
         if then is not None:
             then(opening.image)
         else:
+            first = not len(self._window.viewer.layers)
             try:
                 self._window.viewer.add(opening.image)
             except Exception as error:
                 self._say(f"{opening.image.name} cannot be shown: {error}", readout.BAD)
                 return
-            self._window.viewer_filled()
+            self._window.viewer_filled(first)
 
     def _folder(self) -> str:
         recent = [place for place in self._window.showing.remembered.recent if place.startswith("/")]

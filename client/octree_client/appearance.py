@@ -176,6 +176,7 @@ QMenu::indicator { width: 12px; height: 12px; left: 7px; }
 QToolTip { background: $raised; color: $ink; border: 1px solid $line; padding: 4px 6px; }
 #panel, #panelBody, #panelScroll, #dims, #systemPanel, #systemBody { background: $raised; border: none; }
 #dims { border-top: 1px solid $line; }
+#systemPanel QLabel { font-size: 12px; }
 #divider { background: $line; }
 #handle {
     background: $raised; border: none; border-left: 1px solid $line; border-right: 1px solid $line;

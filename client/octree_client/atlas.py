@@ -7,7 +7,7 @@ position of the axes that are not displayed too, so that going back to a time po
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from octree_client.cover import FILL_TILE, PlaneChunk
@@ -55,10 +55,6 @@ class TileCache:
     def resident(self, place: Place) -> Mapping[PlaneChunk, int]:
         """Which tile holds which chunk at a place; not to be kept beyond the next change."""
         return self._places.get(place, _NOTHING)
-
-    def places(self) -> Iterator[tuple[Place, Mapping[PlaneChunk, int]]]:
-        """Every place of which there is something, and what; not to be kept beyond the next change."""
-        return iter(self._places.items())
 
     def pin(self, chunks: Iterable[tuple[Place, PlaneChunk]]) -> None:
         """Replace the set of chunks that are never evicted once they are there: the base of what is shown."""

@@ -5,9 +5,10 @@ Dragging sets the position and waits for nothing. Which part of an axis is loade
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+from numpy.typing import NDArray
 from qtpy.QtCore import QRectF, QSignalBlocker, QSize, Qt
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import (
@@ -46,11 +47,11 @@ class LoadedStrip(QWidget):  # type: ignore[misc]
         self._count = 1
         self._runs: list[tuple[int, int, bool]] = []
 
-    def tell(self, count: int, shares: Mapping[int, float]) -> None:
-        """Show which of `count` places are there."""
-        found = runs(shares)
+    def tell(self, shares: NDArray[Any]) -> None:
+        """Show how much of each place is there."""
+        count, found = max(1, len(shares)), runs(shares)
         if (count, found) != (self._count, self._runs):
-            self._count, self._runs = max(1, count), found
+            self._count, self._runs = count, found
             self.update()
 
     @property
@@ -205,11 +206,11 @@ class DimsBar(QFrame):  # type: ignore[misc]
             self._playing = axis
             self._draw_buttons()
 
-    def tell_loaded(self, axis: str, shares: Mapping[int, float]) -> None:
-        """Which places of an axis are loaded."""
+    def tell_loaded(self, axis: str, shares: NDArray[Any]) -> None:
+        """How much of each place of an axis is loaded, 0 .. 1."""
         row = self.rows.get(axis)
-        if row is not None and self._dims is not None:
-            row.strip.tell(self._dims.count(axis), shares)
+        if row is not None:
+            row.strip.tell(shares)
 
     def go(self, axis: str, index: int) -> None:
         """Somebody moved the slider of an axis."""

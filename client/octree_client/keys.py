@@ -122,6 +122,7 @@ GESTURES: tuple[tuple[str, str], ...] = (
     ("Wheel", "zoom at the cursor"),
     ("Ctrl + drag", "zoom to a rectangle"),
     ("Shift + wheel", "next or previous slice"),
+    ("Alt + click", "choose a label"),
     ("Double click", "zoom in there"),
     ("Shift + double click", "zoom out"),
 )

@@ -107,6 +107,21 @@ class LayerCommands(QObject):  # type: ignore[misc]
         if active is not None:
             active.level_lock = active.level if active.level_lock is None else None
 
+    def pick(self, y: float, x: float) -> None:
+        """Choose the label at a place of the world: of the active layer, or of the topmost that has any."""
+        viewer = self._viewer
+        if viewer is None:
+            return
+        shown = [layer for layer in reversed(viewer.layers) if layer.kind == "labels" and layer.visible]
+        if self._active in shown:
+            shown.insert(0, self._active)
+        for layer in shown:
+            label = layer.value_at(y, x)
+            if label is not None:
+                layer.selected_label = int(label)
+                viewer.layers.active = layer
+                return
+
     def retry(self) -> None:
         """Read again what failed."""
         if self._viewer is not None:

@@ -21,11 +21,10 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QPushButton,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
-from superqt import QDoubleRangeSlider, QLabeledDoubleSlider, QLargeIntSpinBox, QToggleSwitch
+from superqt import QDoubleRangeSlider, QLabeledDoubleSlider, QLabeledSlider, QLargeIntSpinBox, QToggleSwitch
 from superqt.cmap import QColormapComboBox
 
 from octree_client.appearance import DARK, GAP, Theme
@@ -94,15 +93,15 @@ class LayerControls(QWidget):  # type: ignore[misc]
         self.selected = QLargeIntSpinBox()
         self.selected.setObjectName("number")
         self.selected.setRange(-(2**63), 2**64 - 1)
+        self.selected.setButtonSymbols(QLargeIntSpinBox.NoButtons)
         self.selected.setToolTip("The label that is chosen; a click on the image with Alt chooses one")
         self.selected.valueChanged.connect(lambda value: self._set("selected_label", int(value)))
         self.only = QToggleSwitch("Only this one")
         self.only.toggled.connect(lambda on: self._set("show_selected_only", on))
-        self.contour = QSpinBox()
-        self.contour.setObjectName("number")
+        self.contour = QLabeledSlider(Qt.Horizontal)
         self.contour.setRange(0, CONTOUR_MOST)
-        self.contour.setSpecialValueText("filled")
-        self.contour.setSuffix(" px")
+        self.contour.setFocusPolicy(Qt.NoFocus)
+        self.contour.setToolTip("Pixels of the outline; 0 fills the label")
         self.contour.valueChanged.connect(lambda value: self._set("contour", value))
         self.shuffle = self._button("Other colours", "Give every label another colour")
         self.shuffle.clicked.connect(self._shuffle)
@@ -217,9 +216,11 @@ class LayerControls(QWidget):  # type: ignore[misc]
         """Take the colours of a theme, where a style sheet does not reach."""
         self._theme = theme
         self.histogram.dress(theme)
-        # Its own blue is another one than the palette's, and a property alone is forgotten in an inactive window.
-        self.contrast.setStyleSheet("")  # the same sheet again would not be looked at again
-        self.contrast.setStyleSheet(f"QRangeSlider {{ qproperty-barColor: {theme.accent}; }}")
+        # Its own blue is another one than the palette's; a property is forgotten in an inactive window, and a style
+        # sheet as soon as the window gets another one.
+        for state in ("active", "inactive", "disabled"):
+            setattr(self.contrast._style, f"brush_{state}", theme.accent if state != "disabled" else theme.line)
+        self.contrast.update()
         for switch in (self.overlay, self.only):
             switch.setProperty("onColor", QColor(theme.accent))
 

@@ -1,55 +1,26 @@
-"""Which places along an axis are loaded, for what is in view. Pure (no I/O)."""
+"""Which places along an axis are loaded, as runs to be painted. Pure (no I/O)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
-from octree_client.cover import PlaneChunk
+import numpy as np
+from numpy.typing import NDArray
 
 
-def loaded_shares(
-    places: Iterable[tuple[tuple[int, ...], Collection[PlaneChunk]]],
-    position: tuple[int, ...],
-    axis: int,
-    visible: Collection[PlaneChunk],
-) -> dict[int, float]:
-    """Which part of the chunks in view is there, by the voxel along one axis.
+def runs(shares: NDArray[Any], least: float = 0.999) -> list[tuple[int, int, bool]]:
+    """Neighbouring places of which something is there: (first, one past the last, whether all of them are whole).
 
     Parameters
     ----------
-    places
-        (position, chunks that are there) of every position that anything is known of.
-    position
-        Where the view is now.
-    axis
-        Which entry of a position is looked along.
-    visible
-        The chunks that the view needs, the same at every position.
-
-    Returns
-    -------
-    dict
-        Voxel to share, above 0 and up to 1; voxels of which nothing is there are left out.
+    shares
+        For each place how much of it is there, 0 .. 1.
+    least
+        From where on a place is whole.
     """
-    found: dict[int, float] = {}
-    if not visible:
-        return found
-    for place, chunks in places:
-        if place[:axis] != position[:axis] or place[axis + 1 :] != position[axis + 1 :]:
-            continue
-        there = sum(1 for chunk in visible if chunk in chunks)
-        if there:
-            found[place[axis]] = there / len(visible)
-    return found
-
-
-def runs(shares: Mapping[int, float], least: float = 0.999) -> list[tuple[int, int, bool]]:
-    """Neighbouring places as (first, one past the last, whether all of them are whole), in order."""
-    found: list[tuple[int, int, bool]] = []
-    for place in sorted(shares):
-        whole = shares[place] >= least
-        if found and found[-1][1] == place and found[-1][2] == whole:
-            found[-1] = found[-1][0], place + 1, whole
-        else:
-            found.append((place, place + 1, whole))
-    return found
+    states = np.where(shares >= least, 2, np.where(shares > 0.0, 1, 0))
+    if states.size == 0:
+        return []
+    borders = np.flatnonzero(np.diff(states)) + 1
+    starts, ends = [0, *borders.tolist()], [*borders.tolist(), len(states)]
+    return [(a, b, bool(states[a] == 2)) for a, b in zip(starts, ends, strict=True) if states[a]]

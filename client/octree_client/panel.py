@@ -66,12 +66,19 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self._column.setSpacing(GAP // 2 + 2)
         self._make_list()
         self._make_failures()
+        # What is about the active layer is not there while there is none.
+        self.details = QWidget()
+        self._column.addWidget(self.details)
+        self._column.addStretch(1)
+        self._column = QVBoxLayout(self.details)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(GAP // 2 + 2)
         self._heading("LAYER")
         self.controls = LayerControls()
         self._column.addWidget(self.controls)
         self._make_legend()
         self._make_facts()
-        self._column.addStretch(1)
+        self.details.hide()
         self.setEnabled(False)
 
     # --- made once ---------------------------------------------------------------------------------------------------
@@ -218,6 +225,7 @@ class SidePanel(QFrame):  # type: ignore[misc]
 
     def _follow_active(self, layer: ImageLayer | None) -> None:
         self.controls.show_layer(layer)
+        self.details.setVisible(layer is not None)
         if layer is self._facts_of:
             return
         self._facts_of = layer

@@ -81,6 +81,7 @@ class Stage(QWidget):  # type: ignore[misc]
         self.waiting = Overlay(self, "opening", (0.5, 0.5))
         self.tip = Overlay(self, "tip", (0.0, 0.0))
         self.welcome = Overlay(self, "welcome", (0.5, 0.5))
+        self.welcome.setAlignment(Qt.AlignCenter)
 
     def hold(self, canvas: Any) -> None:
         """Put the canvas' widget in, below everything."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QRectF, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QPainter
-from qtpy.QtWidgets import QDockWidget, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QGridLayout, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from octree_client.appearance import DARK, GAP, Theme
 from octree_client.connection import Connection, ConnectionState
@@ -66,8 +66,14 @@ class SystemPanel(QDockWidget):  # type: ignore[misc]
         self._row = QHBoxLayout(body)
         self._row.setContentsMargins(GAP + 4, GAP, GAP + 4, GAP)
         self._row.setSpacing(2 * GAP)
-        body.setMaximumHeight(_HEIGHT)
-        self.setWidget(body)
+        scroll = QScrollArea()
+        scroll.setObjectName("panelScroll")
+        scroll.setWidgetResizable(True)
+        scroll.setVerticalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
+        scroll.setWidget(body)
+        scroll.setMaximumHeight(_HEIGHT)
+        scroll.setMinimumHeight(min(_HEIGHT, 216))
+        self.setWidget(scroll)
         self._plot_place = QWidget()
         self._row.addWidget(self._plot_place, 3)
         self.rates = _Table(numbers=False)
@@ -148,7 +154,7 @@ class SystemPanel(QDockWidget):  # type: ignore[misc]
         plot.getAxis("bottom").setStyle(showValues=False)
         plot.setYRange(0, 20)
         plot.setXRange(0, _FRAMES, padding=0)
-        plot.setMinimumSize(260, 120)
+        plot.setMinimumSize(220, 120)
         self._curves = {
             name: plot.plot([], stepMode="center", fillLevel=0.0 if name == "own" else None)
             for name in ("own", "upload", "draw")

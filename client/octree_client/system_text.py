@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: States of a cell in the order of the table.
 STATES = ("final", "provisional", "missing", "failed", "empty")
 
+#: What people read for each.
+_HEADS = ("final", "coarse", "missing", "failed", "empty")
+
 Rows = list[tuple[str, ...]]
 
 
@@ -25,7 +28,7 @@ def working_set_rows(pieces: Iterable[Piece], most: int = 6) -> Rows:
     counted: Counter[tuple[int, str]] = Counter()
     for piece in pieces:
         counted[piece.chunk[0], piece.status.name.lower()] += 1
-    rows: Rows = [("level", *STATES)]
+    rows: Rows = [("level", *_HEADS)]
     for level in sorted({level for level, _ in counted})[:most]:
         rows.append((str(level), *(str(counted[level, state] or "·") for state in STATES)))
     return rows
@@ -33,14 +36,13 @@ def working_set_rows(pieces: Iterable[Piece], most: int = 6) -> Rows:
 
 def pool_rows(status: Status) -> Rows:
     """The pools: workers, and how much waits where; a head first."""
-    rows: Rows = [("pool", "workers", "delayed", "queued", "loading", "loaded", "failed")]
+    rows: Rows = [("pool", "workers", "delayed", "queued", "loading", "failed")]
     for pool in status.pools:
         rows.append(
             (
                 f"{pool.relative_level:+d} {pool.backend}",
                 f"{pool.workers}/{pool.workers_most}",
                 *(f"{number:,}" if number else "·" for number in (pool.delayed, pool.queued, pool.loading)),
-                f"{pool.loaded:,}",
                 f"{pool.failed:,}" if pool.failed else "·",
             )
         )

@@ -54,9 +54,7 @@ _REFRESH_MS = 66
 _LOOK_MS = 500
 
 #: What stands in a window without an image.
-WELCOME = (
-    "Drop an image here, or press Ctrl+O\n\nOME-Zarr, N5, TIFF, HDF5, slides; Ctrl+L for a URL, Ctrl+D for a daemon's"
-)
+WELCOME = "Drop an image here, or press Ctrl+O\n\nCtrl+L opens a URL, Ctrl+D what a daemon serves, F1 lists all keys"
 
 #: Buttons over the picture: (action, drawing); None is a line.
 _TOOLS = (
@@ -122,6 +120,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self._lay_out(what)
         self.gestures = Gestures(self.canvas, self)
         self.gestures.changed = self.refresh_soon
+        self.gestures.on_pick = lambda y, x: self.layer_commands.pick(y, x)
         self.files = Files(self)
         self.words = Words(self.status_bar, self.stage, self.panel)
         self.pictures = LayerPictures(self.stage.minimap, self.panel.rows)
@@ -253,10 +252,17 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.system.show_viewer(self.viewer)
         self.dims_bar.set_play(self.showing.remembered.fps, self.showing.remembered.play_mode)
         self._layers_changed()
+        if self._options.center is None and self._options.pixel_size is None and self._options.link is None:
+            QTimer.singleShot(0, self._fit)
         self._show_rest_of_link()
         self._look_timer.start()
         self.refresh_soon()
         self.opened.emit()
+
+    def _fit(self) -> None:
+        """Show everything: the sliders below the picture have just taken their room."""
+        if self.viewer is not None and not self._done:
+            self.viewer.home()
 
     def _show_rest_of_link(self) -> None:
         """A link may name more images than the first."""
@@ -275,8 +281,10 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.showing.show_marks()
         self.refresh_soon()
 
-    def viewer_filled(self) -> None:
-        """Something was added: keys go to the picture again."""
+    def viewer_filled(self, first: bool = False) -> None:
+        """Something was added: keys go to the picture again. The `first` is shown whole."""
+        if first:
+            QTimer.singleShot(0, self._fit)
         self.canvas.native.setFocus()
         self.refresh_soon()
 

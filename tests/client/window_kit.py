@@ -33,6 +33,7 @@ def send_mouse(
     held: bool = False,
     shift: bool = False,
     control: bool = False,
+    alt: bool = False,
     to: Any = None,
 ) -> None:
     from qtpy.QtCore import QEvent, QPointF, Qt
@@ -51,7 +52,7 @@ def send_mouse(
         QPointF(*at),
         button,
         Qt.LeftButton if held else Qt.NoButton,
-        Qt.ShiftModifier if shift else Qt.ControlModifier if control else Qt.NoModifier,
+        Qt.ShiftModifier if shift else Qt.ControlModifier if control else Qt.AltModifier if alt else Qt.NoModifier,
     )
     QApplication.sendEvent(to or window.canvas.native, event)
 
