@@ -71,6 +71,7 @@ BINDINGS: dict[str, tuple[Binding | None, ...]] = {
         Binding("next_slice", ("PgDown",), "PgDn", "Next slice", True),
         Binding("previous_place", ("Shift+PgUp",), "Shift+PgUp", "Back on the axis before", True),
         Binding("next_place", ("Shift+PgDown",), "Shift+PgDn", "On on the axis before", True),
+        Binding("play", ("P",), "P", "Play, or stop", checkable=True),
         None,
         Binding("show_xy", ("Ctrl+1",), "Ctrl+1", "XY plane"),
         Binding("show_xz", ("Ctrl+2",), "Ctrl+2", "XZ plane"),

@@ -9,7 +9,6 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QDialog,
-    QDialogButtonBox,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -58,11 +57,15 @@ class ServedDialog(QDialog):  # type: ignore[misc]
         self.note.setObjectName("hint")
         self.note.setWordWrap(True)
         column.addWidget(self.note)
-        self.buttons = QDialogButtonBox(QDialogButtonBox.Ok | QDialogButtonBox.Cancel)
-        self.buttons.button(QDialogButtonBox.Ok).setText("Add")
-        self.buttons.accepted.connect(self.accept)
-        self.buttons.rejected.connect(self.reject)
-        column.addWidget(self.buttons)
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        for text, call in (("Cancel", self.reject), ("Add", self.accept)):
+            button = QPushButton(text)
+            button.setAutoDefault(False)
+            button.setDefault(text == "Add")
+            button.clicked.connect(call)
+            buttons.addWidget(button)
+        column.addLayout(buttons)
         self._listed.connect(self._show_listed, Qt.QueuedConnection)
         self._asked = ""
         for session in self._known:

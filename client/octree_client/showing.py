@@ -64,6 +64,7 @@ class Showing(QObject):  # type: ignore[misc]
             "toggle_minimap": remembered.minimap,
             "toggle_axes": remembered.axes,
             "toggle_overlay": viewer is not None and any(layer.overlay for layer in viewer.layers),
+            "play": viewer is not None and viewer.playing is not None,
             "toggle_system": window.system.isVisible(),
             "toggle_statistics": bool(window.stage.figures.text()),
             "toggle_full_screen": window.isFullScreen(),
@@ -119,6 +120,31 @@ class Showing(QObject):  # type: ignore[misc]
         self._set(theme=name)
         self.theme = theme_named(name, system_is_dark())
         self.dress()
+
+    def set_play(self, fps: float, mode: Any) -> None:
+        """How axes are played; one that is being played goes on so."""
+        self._set(fps=fps, play_mode=mode)
+        viewer = self._window.viewer
+        if viewer is not None and viewer.playing is not None:
+            viewer.play(viewer.playing.axis, fps, mode)
+
+    def play(self) -> None:
+        """Play along the last axis that can be moved along, or stop."""
+        viewer = self._window.viewer
+        axes = self._window.gestures.movable_axes()
+        if viewer is not None and (viewer.playing is not None or axes):
+            self.play_axis(None if viewer.playing is not None else axes[-1])
+
+    def play_axis(self, axis: str | None) -> None:
+        """Play along an axis; None stops."""
+        viewer = self._window.viewer
+        if viewer is None:
+            return
+        if axis is None:
+            viewer.stop_playing()
+        else:
+            viewer.play(axis, self.remembered.fps, self.remembered.play_mode)
+        self._window.refresh()
 
     def fill_themes(self, menu: Any) -> None:
         """A line for each theme."""

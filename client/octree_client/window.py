@@ -8,6 +8,7 @@ takes out pictures and links, `words` says how things stand, `panel` has the con
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,9 @@ _SMALLEST_SIZE = (940, 600)
 
 #: Words and figures are brought up to date at most so often: nobody reads faster. Milliseconds.
 _REFRESH_MS = 66
+
+#: How often it is looked which parts of the axes are loaded. Seconds.
+_LOADED_S = 0.3
 
 #: How often the connection is looked at while no frames come. Milliseconds.
 _LOOK_MS = 500
@@ -114,6 +118,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self._options = options if options is not None else ViewOptions()
         self._writes_down = remembered is None
         self._done = False
+        self._loaded_at = 0.0
         what = opening.name if isinstance(opening, Image) else opening.what if opening is not None else ""
         self.setWindowTitle(f"{what} – octree-view" if what else "octree-view")
         self.showing = Showing(self, remembered if remembered is not None else recall())
@@ -251,6 +256,8 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.dims_bar.show_dims(self.viewer.dims)
         self.system.show_viewer(self.viewer)
         self.dims_bar.set_play(self.showing.remembered.fps, self.showing.remembered.play_mode)
+        self.dims_bar.on_play = self.showing.play_axis
+        self.dims_bar.on_play_changed = self.showing.set_play
         self._layers_changed()
         if self._options.center is None and self._options.pixel_size is None and self._options.link is None:
             QTimer.singleShot(0, self._fit)
@@ -321,6 +328,14 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.canvas.error = None  # it is told here, once; raised in a slot it would end the process
         self.stage.banner.tell(f"Drawing failed: {readout.shortened(str(error), 120)}")
 
+    def _tell_loaded(self, viewer: Viewer) -> None:
+        """Which parts of the axes are there; looked at a few times a second, since it looks at many chunks."""
+        now = time.monotonic()
+        if self.dims_bar.rows and now - self._loaded_at > _LOADED_S:
+            self._loaded_at = now
+            for axis in self.dims_bar.rows:
+                self.dims_bar.tell_loaded(axis, viewer.loaded(axis))
+
     def dragEnterEvent(self, event: Any) -> None:
         """Qt's hook: something is dragged over the window."""
         if self.viewer is not None and dropped_places(event.mimeData()):
@@ -348,6 +363,9 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         if self.viewer is None or self._done:
             return
         self.words.tell(self.viewer, self.gestures.cursor, self.showing.theme)
+        playing = self.viewer.playing
+        self.dims_bar.tell_playing(playing.axis if playing is not None else None)
+        self._tell_loaded(self.viewer)
         if self.stage.minimap.isVisible() or self.panel.isVisible():
             self.pictures.follow(self.viewer)
         self.tick_actions()

@@ -111,7 +111,7 @@ def window(make_window: Callable[..., Any], session: octree_client.Session) -> A
 def test_every_key_has_its_effect(window: Any, qtbot: Any) -> None:
     """Of all keys but those that need a dialog, a failure, slices or the window's end: they have tests of their own."""
     left_out = {"save_screenshot", "retry", "close", "dismiss", "previous_slice", "next_slice"}
-    left_out |= {"copy_link", "copy_picture", "export_region", "previous_place", "next_place"}
+    left_out |= {"copy_link", "copy_picture", "export_region", "previous_place", "next_place", "play"}
     left_out |= {"open_file", "open_folder", "open_address", "add_served", "paste", "show_xy", "show_xz", "show_yz"}
     left_out |= {
         "merge_channels",

@@ -127,6 +127,7 @@ def test_layers_are_moved_by_keys_and_by_drag(window: Any, qtbot: Any) -> None:
     data = model.mimeData([model.index(2, 0)])
     model.dropMimeData(data, Qt.MoveAction, 0, 0, QModelIndex())
     assert names(window) == [first, second, third]
+    window.viewer.layers.active = window.viewer.layers[third]
     qtbot.keyClick(window.panel.rows, Qt.Key_Down, Qt.AltModifier)
     assert window.viewer.layers.active.name == third
     assert names(window) == [first, third, second]
@@ -322,6 +323,32 @@ def test_sliders_and_planes(make_window: Callable[..., Any], session: octree_cli
     press(window, qtbot, "Ctrl+1")
     assert dims.displayed == ("y", "x")
     settle(window, qtbot)
+
+
+def test_an_axis_is_played(make_window: Callable[..., Any], session: octree_client.Session, qtbot: Any) -> None:
+    window = make_window(session.dataset("stack"))
+    bar, viewer = window.dims_bar, window.viewer
+    seen: set[int] = set()
+    viewer.dims.events.point_changed.connect(lambda *_: seen.add(viewer.dims.index("z")))
+    bar.fps.setValue(60)
+    bar.mode.setCurrentText("back and forth")
+    assert (window.showing.remembered.fps, window.showing.remembered.play_mode) == (60.0, "back-and-forth")
+    bar.rows["z"].play.click()
+    assert viewer.playing.axis == "z"
+    qtbot.waitUntil(lambda: len(seen) > 4, timeout=10000)
+    window.refresh()
+    assert bar.rows["z"].play.isChecked()
+    bar.fps.setValue(30)
+    assert viewer.playing.fps == 30.0
+    press(window, qtbot, "P")
+    assert viewer.playing is None
+    assert not bar.rows["z"].play.isChecked()
+    settle(window, qtbot)
+    window._loaded_at = 0.0
+    window.refresh()
+    whole = [span for span in bar.rows["z"].strip.told if span[2]]
+    assert any(first <= viewer.dims.index("z") < last for first, last, _ in whole), "where one is, it is loaded"
+    grab(window, "played")
 
 
 # --- adding ---------------------------------------------------------------------------------------------------------
