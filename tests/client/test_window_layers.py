@@ -281,7 +281,7 @@ def test_why_a_cell_failed_is_told_beside_the_mouse(
     assert "R reads it again" in window.stage.tip.text()
     assert window.stage.rect().contains(window.stage.tip.geometry())
     grab(window, "failed-tip")
-    send_mouse(window, "move", pixel_of(window, 10.0, 10.0))
+    send_mouse(window, "move", pixel_of(window, 10.0, 150.0))
     window.refresh()
     assert not window.stage.tip.isVisible()
 
