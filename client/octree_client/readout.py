@@ -118,9 +118,9 @@ def loading_message(
 
 
 def connection_message(state: str, problem: str) -> Message:
-    """How the connection stands; `state` is the value of a `ConnectionState`."""
+    """How the connection stands; `state` is the value of a `ConnectionState`, `problem` may be the daemon's own."""
     if state == "connected":
-        return Message("connected")
+        return Message(f"connected; {problem}", BUSY) if problem else Message("connected")
     if state == "connecting":
         return Message("connecting …", BUSY)
     if state == "lost":

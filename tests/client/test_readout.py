@@ -73,6 +73,7 @@ def test_zoom(pixel_size: float, text: str) -> None:
 
 def test_connection() -> None:
     assert readout.connection_message("connected", "") == readout.Message("connected", CALM)
+    assert readout.connection_message("connected", "the cluster is away").text == "connected; the cluster is away"
     assert readout.connection_message("connecting", "").mood == BUSY
     assert readout.connection_message("lost", "x").mood == readout.connection_message("refused", "x").mood == BAD
     assert readout.lost_text("connected", "") == ""
