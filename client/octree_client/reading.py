@@ -25,6 +25,10 @@ from octree_protocol.messages import Announce, Ready, Wanted
 _CHUNKS_AT_ONCE = 64
 
 
+#: When nothing has come for so long, what was copied is let go. Seconds.
+_NUDGE = 0.1
+
+
 class ChunkUnreadable(OctreeError):
     """The daemon could not read a chunk; the text has its reason."""
 
@@ -166,13 +170,17 @@ class _Reader:
         self._out = out
         self._todo = level.chunks_between([float(low) for low, _ in box], [float(high) for _, high in box])
         self._wanted: dict[tuple[int, ...], None] = {}
+        self._copied = False
         self._something = threading.Event()
         self.inbox = connection.open_view(self._something.set)
 
     def run(self, patience: float) -> None:
         self._refill()
         while self._wanted:
-            if not self._something.wait(patience):
+            if not self._something.wait(min(_NUDGE, patience) if self._copied else patience):
+                if self._copied:
+                    self._want()  # without what has been copied: there may be no room for more beside it
+                    continue
                 why = self._connection.problem or f"no chunk has come for {patience:g} s"
                 raise ChunkUnreadable(f"{self._dataset.name}, level {self._level_number}: {why}")
             self._something.clear()
@@ -197,6 +205,7 @@ class _Reader:
     def _want(self) -> None:
         dataset, level = self._dataset.id, self._level_number
         entries = [Wanted(ChunkKey(dataset, level, index), priority=n) for n, index in enumerate(self._wanted)]
+        self._copied = False
         self._connection.want(self.inbox, entries)
 
     def _start_over(self, event: Reopened) -> None:
@@ -218,6 +227,7 @@ class _Reader:
         for ready in announce.ready:
             if self._is_ours(ready.key) and self._copy(ready):
                 del self._wanted[ready.key.index]
+                self._copied = True
 
     def _is_ours(self, key: ChunkKey) -> bool:
         return key.dataset == self._dataset.id and key.level == self._level_number and key.index in self._wanted

@@ -64,7 +64,7 @@ def start_module_daemon(module_folder: Path) -> Iterator[Callable[..., Daemon]]:
 def _starter(folder: Path, shm: Path) -> Iterator[Callable[..., Daemon]]:
     daemons: list[Daemon] = []
 
-    def start(config: dict[str, Any], address: str | None = None, name: str = "d") -> Daemon:
+    def start(config: dict[str, Any], address: str | list[str] | None = None, name: str = "d") -> Daemon:
         place = folder / name
         place.mkdir(exist_ok=True)
         memory = {"memory": {"arena_bytes": "64MiB", "directory": str(shm)}}

@@ -94,17 +94,19 @@ class Daemon:
     config
         What stands in ``octree.json``.
     address
-        Where it listens; a socket in `folder` if left out.
+        Where it listens, and is asked first; a socket in `folder` if left out.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], address: str | None = None) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any], address: str | Sequence[str] | None = None) -> None:
         self.folder = folder
-        self.address = address or f"ipc://{folder}/d.sock"
+        addresses = [address] if isinstance(address, str) else list(address or [f"ipc://{folder}/d.sock"])
+        self.address = addresses[0]
         file = folder / "octree.json"
         file.write_text(json.dumps(config))
         self._said = (folder / "stderr.txt").open("ab")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "octree_loader.cli", "-v", "--config", str(file), "--bind", self.address],
+            [sys.executable, "-m", "octree_loader.cli", "-v", "--config", str(file)]
+            + [word for one in addresses for word in ("--bind", one)],
             cwd=folder,
             env=environment(),
             stdin=subprocess.DEVNULL,
