@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.contract.test_pool_backends import BACKENDS
-from tests.system.daemons import Daemon, merged
+from tests.contract.test_pool_backends import BACKENDS, _open, cluster  # noqa: F401 - a fixture
+from tests.system.daemons import Daemon, merged, wait_for
 from tests.system.lab import Lab, inline_session, start_lab
 from tests.system.obedience import Obedience
 
@@ -41,22 +41,32 @@ def stores(module_folder: Path, voxels: np.ndarray) -> dict[str, str]:
     return {"image": str(small), "large": str(large)}
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=["processes", "threads", "synchronous", "dask"])
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
 def labs(
-    request: pytest.FixtureRequest,
+    backend: str,
     start_module_daemon: Callable[..., Daemon],
     module_folder: Path,
     stores: dict[str, str],
-) -> dict[bool, Lab]:
+    cluster: dict[str, Any],  # noqa: F811
+) -> Iterator[dict[bool, Lab]]:
     """Two daemons, without and with keys."""
     found = {}
     for guarded in (False, True):
-        name = f"{request.param}{'-guarded' if guarded else ''}"
+        name = f"{backend}{'-guarded' if guarded else ''}"
         obeys = Obedience(module_folder / f"obeys-{name}", edge=1024)
         datasets = {**stores, "obeys": obeys.source}
-        config = merged(COMMON, {"loader_defaults": BACKENDS[request.param], "datasets": datasets})
+        config = merged(COMMON, BACKENDS[backend], cluster, {"datasets": datasets})
         found[guarded] = start_lab(start_module_daemon, module_folder, config, guarded=guarded, name=name)
-    return found
+        if cluster:
+            wait_for(lambda daemon=found[guarded].daemon: _open(daemon) == 2, 30.0, "two workers of dask")
+    yield found
+    for lab in found.values():
+        lab.daemon.end()  # before the cluster
 
 
 @pytest.fixture(params=TRANSPORTS)
