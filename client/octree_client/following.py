@@ -5,7 +5,7 @@ Knows nothing of why they may be next (`playing`), nor of slots or tiles.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from octree_client.cover import PlaneChunk, Resident
@@ -29,11 +29,12 @@ class Following(NamedTuple):
 def following_set(
     templates: Mapping[Position, KeyTemplate],
     level: int,
-    cells: CellRange,
+    seen: CellRange,
     resident: Callable[[Position], Resident],
     wanted: Mapping[ChunkKey, Wanted],
     is_bad: Callable[[ChunkKey], bool],
     most: int,
+    base: Sequence[PlaneChunk] = (),
 ) -> Following:
     """The cells of a view at other positions, the likeliest position first.
 
@@ -41,7 +42,7 @@ def following_set(
     ----------
     templates
         Of the positions, the likeliest first.
-    level, cells
+    level, seen
         What is seen now: (row0, col0, row1, col1), half open.
     wanted
         What is wanted already: one chunk may hold several positions.
@@ -49,28 +50,29 @@ def following_set(
         Whether a chunk is known to be missing or unreadable.
     most
         Chunks at most; a position that does not fit in is left out, with all after it.
+    base
+        Chunks of the coarsest level, which come first at each position: so that none is blank.
     """
-    row0, col0, row1, col1 = cells
-    each = (row1 - row0) * (col1 - col0)
+    row0, col0, row1, col1 = seen
+    cells = [(level, row, col) for row in range(row0, row1) for col in range(col0, col1)]
+    chunks = [*(chunk for chunk in base if chunk[0] > level), *cells]
     known = dict(wanted)
     found = Following([], {})
     for rank, (place, template) in enumerate(templates.items()):
-        if each > most - len(found.entries):
+        if len(chunks) > most - len(found.entries):
             break
-        there, name = resident(place), template.keys(level)
+        there, name = resident(place), template.key
         mine = found.planned[place] = []
-        for row in range(row0, row1):
-            for col in range(col0, col1):
-                chunk = (level, row, col)
-                if chunk in there:
+        for chunk in chunks:
+            if chunk in there:
+                continue
+            key = name(chunk)
+            entry = known.get(key)
+            if entry is None:
+                if is_bad(key):
                     continue
-                key = name(row, col)
-                entry = known.get(key)
-                if entry is None:
-                    if is_bad(key):
-                        continue
-                    # The next position comes before what lies beside the view, which is a chunk away at least.
-                    entry = known[key] = Wanted(key, 0, Tier.PREFETCH, 8 + 16 * rank)
-                    found.entries.append(entry)
-                mine.append((chunk, entry))
+                # The next position comes before what lies beside the view, which is a chunk away at least.
+                entry = known[key] = Wanted(key, chunk[0] - level, Tier.PREFETCH, 8 + 16 * rank)
+                found.entries.append(entry)
+            mine.append((chunk, entry))
     return found

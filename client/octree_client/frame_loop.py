@@ -23,8 +23,12 @@ from octree_client.prefetch import Motion, MotionTracker
 from octree_client.statistics import FrameRecord, FrameStatistics
 from octree_protocol.messages import ViewerSettings
 
-#: Milliseconds of a frame that may go into paging.
-_UPLOAD_MS = 4.0
+#: Milliseconds of our own work that a frame should take at most, and how many of it go into paging at least: what
+#: planning and drawing take more of, where there are many layers, uploads take less of.
+_OWN_MS, _UPLOAD_LEAST_MS, _UPLOAD_MOST_MS = 3.6, 1.0, 3.0
+
+#: How much the last frame counts in the estimate of what planning and drawing take.
+_LAST_COUNTS = 0.1
 
 
 class FrameLoop:
@@ -72,6 +76,7 @@ class FrameLoop:
         self._submitted: float | None = None
         self._in_frame = False
         self._shown = False
+        self._other_ms = 0.5
         self._closed = False
         self._log: TextIO | None = None
         driver.on_due = self._frame_due
@@ -182,9 +187,12 @@ class FrameLoop:
         cpu, now = time.thread_time(), time.monotonic()
         self._number += 1
         motion: Motion = self._motion.motion(now)
-        work = draw_layers(tuple(self._layers), self.camera, motion, self._number, _UPLOAD_MS)
+        budget = min(max(_OWN_MS - self._other_ms, _UPLOAD_LEAST_MS), _UPLOAD_MOST_MS)
+        work = draw_layers(tuple(self._layers), self.camera, motion, self._number, budget)
         done, cpu = time.perf_counter(), time.thread_time() - cpu
         status = self.status = work.status
+        # Processor time: what a busy machine takes from us is no reason to upload less.
+        self._other_ms += _LAST_COUNTS * (cpu * 1e3 - work.spent_ms - self._other_ms)
         record = FrameRecord(
             at=now,
             plan=work.plan_ms,

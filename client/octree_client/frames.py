@@ -23,6 +23,7 @@ class FrameWork:
 
     plan_ms: float = 0.0
     upload_ms: float = 0.0
+    spent_ms: float = 0.0
     submit_ms: float = 0.0
     uploads: int = 0
     nbytes: int = 0
@@ -70,8 +71,9 @@ def draw_layers(
             context.flush_commands()
 
         frame = layer.pager.page(left / (len(busy) - place), 0 if work.uploads else 1, flush)
-        left = max(0.0, left - frame.upload_ms)
+        left = max(0.0, left - frame.spent_ms)
         work.uploads += frame.uploads
+        work.spent_ms += frame.spent_ms
     drawn = []
     for layer in layers:
         frame = layer.frame = layer.pager.settle(camera, motion)

@@ -58,6 +58,9 @@ _PREFETCH_MOST = 32
 #: What is prefetched of other positions: bytes, and chunks.
 _NEXT_BYTES, _NEXT_MOST = 64 << 20, 256
 
+#: Milliseconds of a frame for uploads of what nobody sees yet.
+_IDLE_MS = 1.0
+
 #: What is prefetched goes into VRAM too, while nothing else does, if that holds so many times the view.
 _ROOMY = 4
 
@@ -68,6 +71,8 @@ class LayerFrame:
 
     plan_ms: float = 0.0
     upload_ms: float = 0.0
+    spent_ms: float = 0.0
+    """Of processor time in uploads: what other processes took meanwhile is not counted against the budget."""
     uploads: int = 0
     uploaded_bytes: int = 0
     more: bool = False
@@ -307,7 +312,9 @@ class LayerPager:
         flush
             Executes GL's queue now, so that slots are free to be given away once it returns.
         """
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.thread_time()
+        if self._candidates and self._candidates[0].tier is not Tier.VISIBLE:
+            budget_ms = min(budget_ms, _IDLE_MS)
         spare = spare_tiles(self.pieces, self.ideal or 0)
         room = self.atlas.tiles.available(self._used) + len(spare)
         planned = plan_uploads(self._candidates, budget_ms, self._cost, room, least)
@@ -325,7 +332,8 @@ class LayerPager:
                 self._see,
                 flush,
             )
-            self._cost.measured(frame.uploads, frame.uploaded_bytes, (time.perf_counter() - began) * 1e3)
+            frame.spent_ms = (time.thread_time() - cpu) * 1e3
+            self._cost.measured(frame.uploads, frame.uploaded_bytes, frame.spent_ms)
         self._frame.upload_ms = (time.perf_counter() - began) * 1e3
         return self._frame
 
@@ -469,7 +477,9 @@ class LayerPager:
             most = min(_NEXT_BYTES // self._chunk_bytes(ideal), _NEXT_MOST)
             known = {entry.key: entry for entry in entries}
             resident = self.atlas.tiles.resident
-            found = following_set(self._templates, ideal, seen, resident, known, self.heard.is_known_bad, most)
+            found = following_set(
+                self._templates, ideal, seen, resident, known, self.heard.is_known_bad, most, self.atlas.base
+            )
             entries += found.entries
             following = found.planned
         self._say(entries, following)

@@ -21,6 +21,7 @@ SECTIONS = (
     "walk",
     "levels",
     "opening",
+    "layers",
     "idle",
     "lan",
 )

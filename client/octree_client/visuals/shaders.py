@@ -45,9 +45,7 @@ uniform vec2 u_texel;      // 1 / shape of the atlas
 uniform vec4 u_grid;       // columns of the atlas, 1 / columns, shape of a tile
 uniform vec2 u_contrast;   // lower limit, 1 / (upper - lower), in texel units
 uniform float u_gamma;
-uniform float u_opacity;
 uniform float u_entries;   // of the colour map
-uniform float u_mode;      // what becomes of the opacity: see `blending.MODES`
 
 // Two ways, because each of them is optimised away by some driver (Mesa the second, NVIDIA the first).
 #define IS_NAN(v) ((v) != (v) || !((v) < 0.0 || (v) > 0.0 || (v) == 0.0))
@@ -183,8 +181,8 @@ void main() {
     if (IS_NAN(value)) colour = vec4(0.0);
 #endif
 #endif
-    float status = floor(v_state.w + 0.5);
 #if OVERLAY
+    float status = floor(v_state.w + 0.5);
     float difference = v_state.z;
     float depth = min(abs(difference), 4.0);
     vec4 tint = difference > 0.5 ? vec4(1.0, 0.66 - 0.07 * depth, 0.0, 0.22 + 0.06 * depth)
@@ -194,41 +192,77 @@ void main() {
     if (status == FAILED) tint = vec4(1.0, 0.1, 0.1, 0.45);
     colour = vec4(mix(colour.rgb, tint.rgb, tint.a), colour.a);
 #endif
-    if (status > NO_DATA - 0.5) {
-        float up = mod(gl_FragCoord.x + gl_FragCoord.y, 12.0);
-        if (status > NO_DATA + FAILED - 0.5 && status < NO_DATA + FAILED + 0.5) {
-            float down = mod(gl_FragCoord.x - gl_FragCoord.y, 12.0);
-            vec2 within = v_voxel / tile.zw;
-            float cross = min(abs(within.x - within.y), abs(within.x + within.y - 1.0));
-            colour = vec4(0.22, 0.06, 0.06, 1.0);
-            if (up < 1.0 || down < 1.0) colour = vec4(0.42, 0.11, 0.10, 1.0);
-            if (cross < 0.02) colour = vec4(0.80, 0.20, 0.16, 1.0);
-        } else {
-            colour = up < 1.5 ? vec4(0.165, 0.165, 0.17, 1.0) : vec4(0.11, 0.11, 0.115, 1.0);
-        }
-    }
 #if OVERLAY
     // One pixel along the chunk's upper and left edge: the neighbour's draws the others.
     vec2 edge = v_voxel / max(fwidth(v_voxel), vec2(1.0e-9));
     if (min(edge.x, edge.y) < 1.0) colour = mix(colour, vec4(1.0, 1.0, 1.0, 1.0), 0.55);
 #endif
-    float alpha = u_mode > 1.5 ? step(1.0e-6, colour.a) : colour.a * u_opacity;
-    bool white = u_mode > 0.5 && u_mode < 1.5;
-    gl_FragColor = white ? vec4(mix(vec3(1.0), colour.rgb, alpha), 1.0) : vec4(colour.rgb, alpha);
+    gl_FragColor = put_out(colour);
+}
+"""
+
+# What is drawn where there is nothing to draw from: a shader of its own, because rasterisers on the CPU would work it
+# out for every pixel of the picture.
+_BARE_SHADER = """
+varying vec2 v_voxel;
+varying vec4 v_tile;
+varying vec4 v_state;
+
+void main() {
+    float up = mod(gl_FragCoord.x + gl_FragCoord.y, 12.0);
+    vec4 colour = up < 1.5 ? vec4(0.165, 0.165, 0.17, 1.0) : vec4(0.11, 0.11, 0.115, 1.0);
+    if (abs(v_state.w - NO_DATA - FAILED) < 0.5) {
+        float down = mod(gl_FragCoord.x - gl_FragCoord.y, 12.0);
+        vec2 within = v_voxel / floor(v_tile.zw + 0.5);
+        float cross = min(abs(within.x - within.y), abs(within.x + within.y - 1.0));
+        colour = vec4(0.22, 0.06, 0.06, 1.0);
+        if (up < 1.0 || down < 1.0) colour = vec4(0.42, 0.11, 0.10, 1.0);
+        if (cross < 0.02) colour = vec4(0.80, 0.20, 0.16, 1.0);
+    }
+#if OVERLAY
+    vec2 edge = v_voxel / max(fwidth(v_voxel), vec2(1.0e-9));
+    if (min(edge.x, edge.y) < 1.0) colour = mix(colour, vec4(1.0, 1.0, 1.0, 1.0), 0.55);
+#endif
+    gl_FragColor = put_out(colour);
+}
+"""
+
+# How the colour leaves the shader: see `blending.MODES`. MODE is known when it is made, for the same reason.
+_PUT_OUT = """
+uniform float u_opacity;
+
+vec4 put_out(vec4 colour) {
+#if MODE == 2
+    return vec4(colour.rgb, step(1.0e-6, colour.a));
+#elif MODE == 1
+    return vec4(mix(vec3(1.0), colour.rgb, colour.a * u_opacity), 1.0);
+#else
+    return vec4(colour.rgb, colour.a * u_opacity);
+#endif
 }
 """
 
 
 def fragment_shader(
-    kind: TextureKind, *, linear: bool, gamma: bool, overlay: bool, contour: bool, statuses: dict[str, int]
+    kind: TextureKind,
+    *,
+    linear: bool,
+    gamma: bool,
+    overlay: bool,
+    contour: bool,
+    mode: int,
+    statuses: dict[str, int],
 ) -> str:
     """The fragment shader of a kind of texture with the given switches.
 
     Parameters
     ----------
+    mode
+        Of `blending.MODES`.
     statuses
         Numbers of MISSING, FAILED and NO_DATA as they stand in the vertices.
     """
+    weights = ", ".join(f"{pow(256, byte, LABEL_COLOURS)}.0" for byte in range(4))
     switches = {
         "COLOUR": kind.is_colour,
         "FLOATS": kind.is_float,
@@ -237,9 +271,17 @@ def fragment_shader(
         "LINEAR": linear,
         "GAMMA": gamma,
         "OVERLAY": overlay,
+        "MODE": mode,
     }
+    return _defined(switches, statuses) + f"#define WEIGHTS vec4({weights})\n" + _PUT_OUT + _FRAGMENT_SHADER
+
+
+def bare_shader(*, overlay: bool, mode: int, statuses: dict[str, int]) -> str:
+    """The fragment shader of pieces of which there is nothing to draw; parameters as of `fragment_shader`."""
+    return _defined({"OVERLAY": overlay, "MODE": mode}, statuses) + _PUT_OUT + _BARE_SHADER
+
+
+def _defined(switches: dict[str, int], statuses: dict[str, int]) -> str:
     lines = [f"#define {name} {int(value)}" for name, value in switches.items()]
     lines += [f"#define {name} {value}.0" for name, value in statuses.items()]
-    weights = ", ".join(f"{pow(256, byte, LABEL_COLOURS)}.0" for byte in range(4))
-    lines.append(f"#define WEIGHTS vec4({weights})")
-    return "\n".join(lines) + _FRAGMENT_SHADER
+    return "\n".join(lines) + "\n"

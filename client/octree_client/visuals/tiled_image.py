@@ -20,14 +20,17 @@ from vispy.gloo.context import get_current_canvas
 from octree_client.camera import Camera, PlaneLevel
 from octree_client.cover import Piece, Resident
 from octree_client.looks import BLENDINGS, Blending, Interpolation
-from octree_client.texture import AtlasTexture, TextureError, TextureKind
+from octree_client.texture import AtlasTexture, TextureKind
 from octree_client.visuals.blending import blend_state
 from octree_client.visuals.quads import NO_DATA, VERTEX, LevelArrays, build_quads, triangle_indices
-from octree_client.visuals.shaders import VERTEX_SHADER, fragment_shader
+from octree_client.visuals.shaders import VERTEX_SHADER, bare_shader, fragment_shader
 from octree_client.visuals.texture_copy import copy_parts
 from octree_protocol.keys import CellStatus
 
 _STATUSES = {"MISSING": int(CellStatus.MISSING), "FAILED": int(CellStatus.FAILED), "NO_DATA": NO_DATA}
+
+#: Switches of a program that draws what there is no data of; the others have more.
+_BARE_KEY = 2
 
 #: Entries of a colour map, at most: every OpenGL has textures of this width.
 COLORMAP_ENTRIES = 2048
@@ -70,14 +73,15 @@ class TiledImage:
         self._interpolation: Interpolation = "nearest"
         self._overlay = False
         self._frame: tuple[Sequence[Piece], Resident, int, Camera] | None = None
-        self._count = 0
+        self._count = self._bare = 0
+        self._bare_indices: Any = None
         self._capacity = 0
         self._vertices: Any = None
         self._index_array = triangle_indices(0)
         self._indices: Any = None
         self._indexed = -1
         self._contour = 0
-        self._programs: dict[tuple[bool, ...], Any] = {}
+        self._programs: dict[tuple[int, ...], Any] = {}
         self._colormap: NDArray[np.uint8] = np.empty((0, 4), np.uint8)
         self._colormap_texture: Any = None
         self._uniforms: dict[str, Any] = {
@@ -89,7 +93,6 @@ class TiledImage:
         self._set("u_contrast", self._contrast())
         self._set("u_gamma", 1.0)
         self._set("u_opacity", 1.0)
-        self._set("u_mode", 0.0)
         if kind.labels:
             self._set("u_selected", (0.0, 0.0, 0.0, 0.0))
             self._set("u_selection", 0.0)
@@ -122,8 +125,10 @@ class TiledImage:
             The view; its canvas is the size of the canvas drawn into.
         """
         self._frame = (pieces, resident, ideal_level, camera)
+        bare = [piece for piece in pieces if piece[2] < 0]
+        drawn = [piece for piece in pieces if piece[2] >= 0] if bare else pieces
         quads = build_quads(
-            pieces,
+            [*drawn, *bare] if bare else pieces,
             resident,
             self._levels,
             ideal_level,
@@ -132,10 +137,10 @@ class TiledImage:
             self.atlas.columns,
             neighbours=self._interpolation == "linear" or self._contour > 0,
         )
-        self._count = len(pieces)
-        if self._count > self._capacity:
-            self._grow(self._count)
-        if self._count:
+        self._count, self._bare = len(drawn), len(bare)
+        if self._count + self._bare > self._capacity:
+            self._grow(self._count + self._bare)
+        if self._count + self._bare:
             self._vertices.set_subdata(quads)
 
     def draw(self, lowest: bool = False) -> None:
@@ -147,19 +152,23 @@ class TiledImage:
             Nothing but the background was drawn before: see `blending.blend_state`.
         """
         context = get_current_canvas().context
-        if self._count == 0:
+        if self._count + self._bare == 0:
             context.glir.associate(self.atlas.texture.glir)
             context.flush_commands()
             return
-        if self._indexed != self._count:
-            self._indices.set_data(self._index_array[: 6 * self._count])
-            self._indexed = self._count
         state = blend_state(self._blending, lowest)
-        if self._uniforms["u_mode"] != state.mode:
-            self._set("u_mode", float(state.mode))
         context.set_blend_equation(state.equation)
         context.set_blend_func(*state.factors)
-        self._program().draw("triangles", self._indices)
+        if self._count:
+            if self._indexed != self._count:
+                self._indices.set_data(self._index_array[: 6 * self._count])
+                self._indexed = self._count
+            self._program(state.mode).draw("triangles", self._indices)
+        if self._bare:
+            if self._bare_indices is None:
+                self._bare_indices = gloo.IndexBuffer()
+            self._bare_indices.set_data(self._index_array[6 * self._count : 6 * (self._count + self._bare)])
+            self._bare_program(state.mode).draw("triangles", self._bare_indices)
 
     def resize(self, rows: int, moves: Sequence[tuple[int, int]]) -> bool:
         """Have another number of rows of tiles. Within a frame of a canvas.
@@ -187,8 +196,9 @@ class TiledImage:
         parts += [(old.corner(source), new.corner(target), (height, width)) for source, target in moves]
         copied = copy_parts(context, old.texture, new.texture, parts)
         self.atlas = new
-        for program in self._programs.values():
-            program["u_atlas"] = new.texture
+        for key, program in self._programs.items():
+            if len(key) > _BARE_KEY:
+                program["u_atlas"] = new.texture
         self._set("u_texel", self._texel())
         old.close()
         return copied
@@ -204,12 +214,12 @@ class TiledImage:
     def close(self) -> None:
         """Free what it holds on the GL side at the next flush of its context."""
         self.atlas.close()
-        owned = [*self._programs.values(), self._colormap_texture, self._vertices, self._indices]
+        owned = [*self._programs.values(), self._colormap_texture, self._vertices, self._indices, self._bare_indices]
         for item in owned:
             if item is not None:
                 item.delete()
         self._programs.clear()
-        self._count = 0
+        self._count = self._bare = 0
 
     # --- appearance ---
 
@@ -336,8 +346,9 @@ class TiledImage:
 
     def _set(self, name: str, value: Any) -> None:
         self._uniforms[name] = value
-        for program in self._programs.values():
-            program[name] = value
+        for key, program in self._programs.items():
+            if len(key) > _BARE_KEY or name == "u_opacity":
+                program[name] = value
 
     def _grow(self, count: int) -> None:
         self._capacity = max(64, 1 << (count - 1).bit_length())
@@ -348,23 +359,32 @@ class TiledImage:
         for program in self._programs.values():
             program.bind(self._vertices)
 
-    def _program(self) -> Any:
+    def _program(self, mode: int) -> Any:
         """The program of the present switches, made when they are first used."""
         labels = self.kind.labels
         linear = self._interpolation == "linear" and not labels
-        key = (linear, self._gamma != 1.0 and not labels, self._overlay, self._contour > 0)
+        key = (linear, self._gamma != 1.0 and not labels, self._overlay, self._contour > 0, mode)
         program = self._programs.get(key)
         if program is None:
-            if self._vertices is None:
-                raise TextureError("nothing to draw: no frame was set")
-            linear, gamma, overlay, contour = key
+            linear, gamma, overlay, contour, mode = key
             shader = fragment_shader(
-                self.kind, linear=linear, gamma=gamma, overlay=overlay, contour=contour, statuses=_STATUSES
+                self.kind, linear=linear, gamma=gamma, overlay=overlay, contour=contour, mode=mode, statuses=_STATUSES
             )
             program = self._programs[key] = gloo.Program(VERTEX_SHADER, shader)
             program["u_atlas"] = self.atlas.texture
             program["u_colormap"] = self._colormap_texture
             for name, value in self._uniforms.items():
                 program[name] = value
+            program.bind(self._vertices)
+        return program
+
+    def _bare_program(self, mode: int) -> Any:
+        """The program of what there is nothing to draw from."""
+        key = (self._overlay, mode)
+        program = self._programs.get(key)
+        if program is None:
+            shader = bare_shader(overlay=self._overlay, mode=mode, statuses=_STATUSES)
+            program = self._programs[key] = gloo.Program(VERTEX_SHADER, shader)
+            program["u_opacity"] = self._opacity
             program.bind(self._vertices)
         return program
