@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,6 +129,22 @@ def test_the_last_working_set_is_said_and_sequences_rise(daemon: Daemon, connect
     assert last.entries == ()
     assert last.view == first.view
     assert last.sequence > first.sequence
+
+
+def test_after_a_large_want_the_next_waits_and_the_last_is_said(daemon: Daemon, connection: Connection) -> None:
+    """8,000 chunks keep a daemon busy for milliseconds: it must not be told as many again at once."""
+    inbox = opened(daemon, connection).open_view(lambda: None)
+    began = time.monotonic()
+    connection.want(inbox, [Wanted(ChunkKey(0, 0, (row, 0))) for row in range(8000)])
+    daemon.hear(Want)
+    connection.want(inbox, [Wanted(KEY)] * 2)
+    connection.want(inbox, [Wanted(KEY)])
+    heard = daemon.hear(Want)
+    assert isinstance(heard, Want)
+    while len(heard.entries) != 1:  # this machine may have stood still between the two
+        heard = daemon.hear(Want)
+        assert isinstance(heard, Want)
+    assert time.monotonic() - began > 0.07
 
 
 def test_a_second_welcome_of_the_same_greeting_changes_nothing(daemon: Daemon, connection: Connection) -> None:
