@@ -26,6 +26,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
+import msgspec
+
+from octree_loader.slabs import FILLING, FREE, HELD, RECENT, SizeClass, Slab, Slot
 from octree_protocol import limits
 from octree_protocol.keys import ChunkKey
 from octree_protocol.slots import SEGMENT_HEADER_BYTES, SLOT_HEADER_BYTES
@@ -48,10 +51,8 @@ SMALLEST_PAYLOAD_BYTES = 4096
 #: The smallest arena that `Arena` accepts when it chooses the slabs itself.
 SMALLEST_ARENA_BYTES = SEGMENT_HEADER_BYTES + SLABS_LEAST * SMALLEST_SLAB_BYTES
 
-_FREE, _FILLING, _HELD, _RECENT = range(4)
 
-
-class Allocation(NamedTuple):
+class Allocation(msgspec.Struct, frozen=True, gc=False):
     """A slot given away: its first byte in the segment, its new generation, and whose bytes are gone for it."""
 
     slot: int
@@ -68,54 +69,6 @@ class ArenaUsage(NamedTuple):
     filling: int
     free: int
     evictions: int
-
-
-class _Slot:
-    """One slot. It exists from its first use until its slab is taken back."""
-
-    __slots__ = ("generation", "key", "offset", "released", "slab", "state")
-
-    def __init__(self, offset: int, slab: _Slab) -> None:
-        self.offset = offset
-        self.slab = slab
-        self.state = _FREE
-        self.generation = 0
-        self.released = 0
-        self.key: ChunkKey | None = None
-
-
-class _Slab:
-    """One slab in the hands of one class.
-
-    `unused` is where the next slot that was never used begins, `free` the used ones that are free again. `busy` counts
-    slots that are FILLING or HELD, `recent` those that are RECENT. `listed`: stands in the class's list of slabs with
-    space. `released`: when the last of its busy slots was let go.
-    """
-
-    __slots__ = ("busy", "end", "free", "listed", "owner", "recent", "released", "slots", "start", "unused")
-
-    def __init__(self, start: int, owner: _SizeClass, slab_bytes: int) -> None:
-        self.start = start
-        self.owner: _SizeClass | None = owner
-        self.unused = start
-        self.end = start + slab_bytes // owner.stride * owner.stride
-        self.free: list[_Slot] = []
-        self.slots: list[_Slot] = []
-        self.busy = 0
-        self.recent = 0
-        self.released = 0
-        self.listed = False
-
-
-class _SizeClass:
-    """Slots of one size. `space` holds each slab with a free slot once, and lazily some that are full or gone."""
-
-    __slots__ = ("recent", "space", "stride")
-
-    def __init__(self, stride: int) -> None:
-        self.stride = stride
-        self.space: list[_Slab] = []
-        self.recent: OrderedDict[int, _Slot] = OrderedDict()
 
 
 class Arena:
@@ -177,11 +130,11 @@ class Arena:
         self.largest_payload = slab_bytes - SLOT_HEADER_BYTES
         starts = range(SEGMENT_HEADER_BYTES, nbytes - slab_bytes + 1, slab_bytes)
         self._unowned: list[int] = list(reversed(starts))
-        self._slabs: dict[int, _Slab] = {}
-        self._slots: dict[int, _Slot] = {}
-        self._classes: dict[int, _SizeClass] = {}
+        self._slabs: dict[int, Slab] = {}
+        self._slots: dict[int, Slot] = {}
+        self._classes: dict[int, SizeClass] = {}
         #: Slabs in which nothing is busy, in the order in which they came to rest.
-        self._idle: OrderedDict[int, _Slab] = OrderedDict()
+        self._idle: OrderedDict[int, Slab] = OrderedDict()
         self._generation = 0
         self._releases = 0
         self._held = self._recent = self._filling = 0
@@ -218,7 +171,7 @@ class Arena:
             payload = self.largest_payload
         size = self._classes.get(payload)
         if size is None:
-            size = self._classes[payload] = _SizeClass(SLOT_HEADER_BYTES + payload)
+            size = self._classes[payload] = SizeClass(SLOT_HEADER_BYTES + payload)
         evicted: tuple[ChunkKey, ...] = ()
         slot = self._take_free(size)
         if slot is None:
@@ -227,7 +180,7 @@ class Arena:
                 return None
             slot, evicted = found
         slab = slot.slab
-        slot.state = _FILLING
+        slot.state = FILLING
         slot.key = key
         self._generation = slot.generation = self._generation + 1
         if not slab.busy:
@@ -246,13 +199,13 @@ class Arena:
             If the slot is free, or held already: whoever calls has lost count.
         """
         record = self._slots.get(slot)
-        if record is None or record.state not in (_RECENT, _FILLING):
+        if record is None or record.state not in (RECENT, FILLING):
             raise self._wrong(slot, "hold")
         slab = record.slab
         owner = slab.owner
         assert owner is not None
         stride = owner.stride
-        if record.state == _RECENT:
+        if record.state == RECENT:
             del owner.recent[slot]
             if not slab.busy:
                 del self._idle[slab.start]
@@ -262,7 +215,7 @@ class Arena:
         else:
             self._filling -= stride
         self._held += stride
-        record.state = _HELD
+        record.state = HELD
 
     def release(self, slot: int) -> None:
         """Nobody wants what is in a slot: FILLING (it is filled now) or HELD becomes RECENT, as the last to be evicted.
@@ -273,17 +226,17 @@ class Arena:
             If the slot is free, or RECENT already.
         """
         record = self._slots.get(slot)
-        if record is None or record.state not in (_HELD, _FILLING):
+        if record is None or record.state not in (HELD, FILLING):
             raise self._wrong(slot, "release")
         slab = record.slab
         owner = slab.owner
         assert owner is not None
-        if record.state == _HELD:
+        if record.state == HELD:
             self._held -= owner.stride
         else:
             self._filling -= owner.stride
         self._recent += owner.stride
-        record.state = _RECENT
+        record.state = RECENT
         self._releases = record.released = self._releases + 1
         owner.recent[slot] = record
         slab.recent += 1
@@ -301,17 +254,17 @@ class Arena:
             If it is free already.
         """
         record = self._slots.get(slot)
-        if record is None or record.state == _FREE:
+        if record is None or record.state == FREE:
             raise self._wrong(slot, "discard")
         slab = record.slab
         owner = slab.owner
         assert owner is not None
-        if record.state == _RECENT:
+        if record.state == RECENT:
             del owner.recent[slot]
             slab.recent -= 1
             self._recent -= owner.stride
         else:
-            if record.state == _HELD:
+            if record.state == HELD:
                 self._held -= owner.stride
             else:
                 self._filling -= owner.stride
@@ -319,7 +272,7 @@ class Arena:
             if not slab.busy:
                 slab.released = self._releases
                 self._idle[slab.start] = slab
-        record.state = _FREE
+        record.state = FREE
         record.key = None
         if slab.busy or slab.recent:
             slab.free.append(record)
@@ -336,7 +289,7 @@ class Arena:
 
     # --- where slots come from ---------------------------------------------------------------------------------------
 
-    def _take_free(self, size: _SizeClass) -> _Slot | None:
+    def _take_free(self, size: SizeClass) -> Slot | None:
         """A free slot of this size, from a slab that the class has or from a slab that nobody has."""
         space = size.space
         while space:
@@ -344,7 +297,7 @@ class Arena:
             if slab.free:
                 return slab.free.pop()
             if slab.unused < slab.end:
-                slot = _Slot(slab.unused, slab)
+                slot = Slot(slab.unused, slab)
                 slab.unused += size.stride
                 slab.slots.append(slot)
                 self._slots[slot.offset] = slot
@@ -353,13 +306,13 @@ class Arena:
             space.pop()
         if not self._unowned:
             return None
-        slab = _Slab(self._unowned.pop(), size, self._slab_bytes)
+        slab = Slab(self._unowned.pop(), size, self._slab_bytes)
         self._slabs[slab.start] = slab
         slab.listed = True
         space.append(slab)
         return self._take_free(size)
 
-    def _make_room(self, size: _SizeClass) -> tuple[_Slot, tuple[ChunkKey, ...]] | None:
+    def _make_room(self, size: SizeClass) -> tuple[Slot, tuple[ChunkKey, ...]] | None:
         """Evict the oldest: one slot of this class, or a slab of another in which everything is older than that."""
         oldest = next(iter(size.recent.values()), None)
         slab = next(iter(self._idle.values()), None)
@@ -370,7 +323,7 @@ class Arena:
             return slot, evicted
         return None if oldest is None else self._evict(oldest)
 
-    def _evict(self, slot: _Slot) -> tuple[_Slot, tuple[ChunkKey, ...]]:
+    def _evict(self, slot: Slot) -> tuple[Slot, tuple[ChunkKey, ...]]:
         slab, key = slot.slab, slot.key
         assert slab.owner is not None
         assert key is not None
@@ -380,17 +333,17 @@ class Arena:
         self._evictions += 1
         return slot, (key,)
 
-    def _empty(self, slab: _Slab) -> tuple[ChunkKey, ...]:
+    def _empty(self, slab: Slab) -> tuple[ChunkKey, ...]:
         """Evict all that is in an idle slab, and take it back."""
         owner = slab.owner
         assert owner is not None
         evicted = []
         for slot in slab.slots:
-            if slot.state == _RECENT:
+            if slot.state == RECENT:
                 del owner.recent[slot.offset]
                 assert slot.key is not None
                 evicted.append(slot.key)
-                slot.state = _FREE
+                slot.state = FREE
                 slot.key = None
         self._recent -= len(evicted) * owner.stride
         self._evictions += len(evicted)
@@ -398,7 +351,7 @@ class Arena:
         self._take_back(slab)
         return tuple(evicted)
 
-    def _take_back(self, slab: _Slab) -> None:
+    def _take_back(self, slab: Slab) -> None:
         """A slab in which every slot is free belongs to nobody."""
         for slot in slab.slots:
             del self._slots[slot.offset]
@@ -411,7 +364,7 @@ class Arena:
         slab.owner = None
         self._unowned.append(slab.start)
 
-    def _borrow(self, size: _SizeClass) -> tuple[_Slot, tuple[ChunkKey, ...]] | None:
+    def _borrow(self, size: SizeClass) -> tuple[Slot, tuple[ChunkKey, ...]] | None:
         """A slot of a greater size. Wasteful, so only when every slab has something busy in it."""
         for _, greater in sorted(self._classes.items()):
             if greater.stride > size.stride:
@@ -436,37 +389,21 @@ class Arena:
         assert sorted([*self._unowned, *self._slabs]) == everywhere, "a slab is lost, or is there twice"
         totals = [0, 0, 0, 0]
         seen = 0
-        generations = set()
+        generations: set[int] = set()
         for start, slab in self._slabs.items():
             owner = slab.owner
             assert slab.start == start
             assert owner is not None
             assert self._classes[owner.stride - SLOT_HEADER_BYTES] is owner
             assert slab.end <= start + self._slab_bytes
-            # Slots stand edge to edge: that they are all there is that none overlap.
-            assert [s.offset for s in slab.slots] == list(range(start, slab.unused, owner.stride))
-            counts = [0, 0, 0, 0]
-            for slot in slab.slots:
-                counts[slot.state] += 1
-                assert self._slots.get(slot.offset) is slot
-                assert slot.slab is slab
-                assert (slot.key is None) == (slot.state == _FREE)
-                assert (owner.recent.get(slot.offset) is slot) == (slot.state == _RECENT)
-                assert slot.state != _RECENT or slab.busy or slot.released <= slab.released
-                assert 0 < slot.generation <= self._generation
-                generations.add(slot.generation)
+            counts = slab.validate()
+            assert all(self._slots.get(slot.offset) is slot for slot in slab.slots)
+            generations.update(slot.generation for slot in slab.slots if 0 < slot.generation <= self._generation)
             seen += len(slab.slots)
-            assert counts[_FILLING] + counts[_HELD] == slab.busy
-            assert counts[_RECENT] == slab.recent
-            assert slab.busy or slab.recent, "a slab with nothing in it is kept"
-            assert len(slab.free) == len({id(s) for s in slab.free}) == counts[_FREE]
-            assert all(s.state == _FREE and s.slab is slab for s in slab.free)
             assert (self._idle.get(start) is slab) == (slab.busy == 0)
-            assert sum(s is slab for s in owner.space) == slab.listed
-            assert slab.listed or (not slab.free and slab.unused == slab.end), "free slots that no one can find"
             totals = [a + b * owner.stride for a, b in zip(totals, counts, strict=True)]
         assert seen == len(self._slots) == len(generations)
-        assert (self._filling, self._held, self._recent) == (totals[_FILLING], totals[_HELD], totals[_RECENT])
+        assert (self._filling, self._held, self._recent) == (totals[FILLING], totals[HELD], totals[RECENT])
         assert self._idle.keys() <= self._slabs.keys()
         rests = [s.released for s in self._idle.values()]
         assert rests == sorted(rests), "slabs at rest are out of order"

@@ -47,9 +47,10 @@ class Chunk:
         "views",
     )
 
-    def __init__(self, key: ChunkKey, cut: LevelCut, now: float) -> None:
+    def __init__(self, key: ChunkKey, shape: tuple[int, ...], nbytes: int, now: float) -> None:
         self.key = key
-        self.shape, self.nbytes = cut.shape_and_bytes(key.index)
+        self.shape = shape
+        self.nbytes = nbytes
         self.state = _WAITING
         self.views: list[View] = []
         self.since = now
@@ -82,36 +83,26 @@ class View:
 
 
 class LevelCut:
-    """How a level is cut, with what is asked for every chunk worked out once.
+    """How a level is cut, with what is asked for every chunk worked out once."""
 
-    Attributes
-    ----------
-    grid
-        Number of chunks along each axis.
-    """
-
-    __slots__ = ("_itemsize", "_last", "_level", "_whole", "grid")
+    __slots__ = ("_itemsize", "_last", "_level", "_whole")
 
     def __init__(self, level: Level, itemsize: int) -> None:
         self._level = level
         self._itemsize = itemsize
-        self.grid = level.grid()
-        self._last = tuple(n - 1 for n in self.grid)
+        self._last = tuple(n - 1 for n in level.grid())
         self._whole = (level.chunk_shape, math.prod(level.chunk_shape) * itemsize)
 
-    def contains(self, index: tuple[int, ...]) -> bool:
-        """Whether there is such a chunk."""
-        if len(index) != len(self.grid):
-            return False
-        for i, n in zip(index, self.grid, strict=True):  # noqa: SIM110 - a generator costs three times as much
-            if not 0 <= i < n:
-                return False
-        return True
-
-    def shape_and_bytes(self, index: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-        """Voxels of a chunk along each axis, and the bytes of its payload."""
+    def shape_and_bytes(self, index: tuple[int, ...]) -> tuple[tuple[int, ...], int] | None:
+        """Voxels of a chunk along each axis, and the bytes of its payload; None if there is no such chunk."""
+        if len(index) != len(self._last):
+            return None
         for i, last in zip(index, self._last, strict=True):
-            if i == last:
-                shape = self._level.chunk_voxels(index)
-                return shape, math.prod(shape) * self._itemsize
-        return self._whole
+            if not 0 <= i < last:
+                break
+        else:
+            return self._whole
+        if not self._level.contains(index):
+            return None
+        shape = self._level.chunk_voxels(index)
+        return shape, math.prod(shape) * self._itemsize

@@ -124,6 +124,9 @@ def _loaded(books: Books, task: Task, outcome: Outcome, now: float) -> None:
             books.arena.release(chunk.slot)
             continue
         books.arena.hold(chunk.slot)
+        if len(views) == 1:
+            views[0].outbox.ready.append(ready)
+            continue
         for outbox in _outboxes(chunk):
             outbox.ready.append(ready)
 

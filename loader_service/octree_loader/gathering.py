@@ -57,7 +57,8 @@ def read_together(
             if other.state is ChunkState.WAITING and other.not_before <= now:
                 found.append(other)
         elif room and other_key not in blamed:
-            found.append(Chunk(other_key, cut, now))
+            shape, nbytes = cut.shape_and_bytes(index) or ((), 0)  # there is one: the plan names no others
+            found.append(Chunk(other_key, shape, nbytes, now))
     # Those that are wanted get their slots first, should the arena run out.
     found.sort(key=lambda other: not other.views)
     return found

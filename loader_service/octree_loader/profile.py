@@ -54,7 +54,7 @@ class LoadProfile:
         Whether loads mostly wait.
     """
 
-    __slots__ = ("blocked", "cpu", "loads", "waiting", "wall")
+    __slots__ = ("_depth", "blocked", "cpu", "loads", "waiting", "wall")
 
     def __init__(self) -> None:
         self.loads = 0
@@ -62,6 +62,8 @@ class LoadProfile:
         self.cpu = 0.0
         self.blocked = 0.0
         self.waiting = False
+        #: While loads compute, how many lie ready; 0 if that is to be worked out.
+        self._depth = 0
 
     def observe(self, wall: float, cpu: float, blocked: float) -> None:
         """One load took `wall` seconds; `cpu` of them it computed, `blocked` of them it waited for its store.
@@ -70,6 +72,7 @@ class LoadProfile:
         """
         weight = _NEWEST if self.loads else 1.0
         self.loads += 1
+        self._depth = 0
         self.wall += weight * (wall - self.wall)
         self.cpu += weight * (cpu - self.cpu)
         self.blocked += weight * (blocked - self.blocked)
@@ -80,9 +83,10 @@ class LoadProfile:
         if self.waiting:
             busy = _RESERVE * cores * (1.0 + self.blocked / max(self.cpu, 1e-6))
             return max(2, min(WAITING_DEPTH, math.ceil(busy / workers)))
-        if not self.loads:
-            return 2
-        return max(2, min(_COMPUTING_DEPTH, math.ceil(_WORK_AHEAD_SECONDS / max(self.wall, 1e-6))))
+        if not self._depth:
+            ahead = math.ceil(_WORK_AHEAD_SECONDS / max(self.wall, 1e-6)) if self.loads else 2
+            self._depth = max(2, min(_COMPUTING_DEPTH, ahead))
+        return self._depth
 
     def depth_in_cluster(self) -> int:
         """How many loads should be under way for each thread of a cluster: two at least, or there would be pauses."""

@@ -206,6 +206,7 @@ class Scheduler:
         chunks = [chunk]
         if dataset.plan.levels[key.level].shares:
             self._add_siblings(chunks, dataset, actions, now)
+        alone = len(chunks) == 1
         number = self._next_task
         self._next_task = number + 1
         load = Load(
@@ -213,8 +214,8 @@ class Scheduler:
             key.dataset,
             key.level,
             profile.waiting,
-            tuple([one.key.index for one in chunks]),
-            tuple([one.slot for one in chunks]),
+            (key.index,) if alone else tuple([one.key.index for one in chunks]),
+            (chunk.slot,) if alone else tuple([one.slot for one in chunks]),
             pool.number,
             worker.number,
             chunk.rank,
@@ -227,7 +228,8 @@ class Scheduler:
             begun.state = _LOADING
             begun.task = number
         self.started += len(chunks)
-        pool.fair.charge(view.client, profile.cost(sum(begun.nbytes for begun in chunks)))
+        if len(pool.views) > 1:  # who is alone takes nothing from anybody
+            pool.fair.charge(view.client, profile.cost(sum([begun.nbytes for begun in chunks])))
         actions.loads.append(load)
         return True
 
@@ -248,10 +250,10 @@ class Scheduler:
         given = self.arena.allocate(chunk.key, chunk.nbytes)
         if given is None:
             return False
-        chunk.slot, chunk.generation, evicted = given
-        for key in evicted:
+        for key in given.evicted:
             del self.chunks[key]
-        actions.generations.append((chunk.slot, chunk.generation))
+        chunk.slot, chunk.generation = place = given.slot, given.generation
+        actions.generations.append(place)
         return True
 
     # --- looking at it -----------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ from octree_protocol.messages import (
     Welcome,
 )
 from octree_protocol.session import refuse_version
-from octree_protocol.slots import BEGUN, read_progress, write_generation
+from octree_protocol.slots import BEGUN, read_progress, write_generations
 
 log = logging.getLogger("octree.server")
 
@@ -187,8 +187,7 @@ class Server:
 
     def _do(self, actions: Actions) -> None:
         memory = self.segment.view
-        for slot, generation in actions.generations:
-            write_generation(memory, slot, generation)
+        write_generations(memory, actions.generations)
         for stop in actions.stop:
             self._pools.stop(stop.pool, stop.worker, stop.reason)
         for start in actions.start:

@@ -7,6 +7,7 @@ waits stands in queues that are built anew.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from octree_loader.actions import Client
 from octree_loader.books import Books
@@ -26,6 +27,16 @@ _MISSING, _FAILED = ChunkState.MISSING, ChunkState.FAILED
 _Waiting = dict[int, tuple[list[Ranked], list[Delayed]]]
 
 
+class _Line(NamedTuple):
+    """Where entries of one kind wait: `rank` is that of the first, unless all stand at the end of their tier."""
+
+    rank: int
+    last_of_tier: bool
+    delay_seconds: float
+    ready: list[Ranked]
+    delayed: list[Delayed]
+
+
 def want(books: Books, client: Client, number: int, sequence: int, entries: Iterable[Wanted], now: float) -> None:
     """A client's view wants exactly these chunks from now on. An older sequence than the last is ignored."""
     view = books.views.get((client, number))
@@ -37,7 +48,9 @@ def want(books: Books, client: Client, number: int, sequence: int, entries: Iter
     before = view.wanted
     wanted: dict[ChunkKey, Chunk] = {}
     waiting: _Waiting = {}
-    pools, pool_of_relative, datasets = books.pools, books.pool_of_relative, books.datasets
+    #: What the entries of one kind have in common, worked out for the first of several that follow each other.
+    kind: tuple[int, ...] = ()
+    line = _Line(0, False, 0.0, [], [])
     for entry in entries:
         key = entry.key
         chunk = before.pop(key, None)
@@ -49,30 +62,39 @@ def want(books: Books, client: Client, number: int, sequence: int, entries: Iter
                 continue
         wanted[key] = chunk
         if chunk.state is _WAITING:
-            place = rank(entry)
-            relative = entry.relative_level
-            dataset = datasets[key.dataset]
-            if relative > 0 and dataset.costs_more_than_finer(key.level):
-                # As a stand-in it would come later than what it stands in for.
-                relative, place = 0, last_of_tier(place)
-            number_of_pool = pool_of_relative[relative]
-            lists = waiting.get(number_of_pool)
-            if lists is None:
-                lists = waiting[number_of_pool] = ([], [])
-            spec = pools[number_of_pool].spec
+            if kind != (key.dataset, key.level, entry.relative_level, entry.tier):
+                kind = (key.dataset, key.level, entry.relative_level, entry.tier)
+                line = _line_of(books, entry, waiting)
+            place = line.rank if line.last_of_tier else line.rank + entry.priority
             due = chunk.not_before
-            if spec.delay_seconds and not dataset.profiles[key.level].fast(spec.auto_sync_ms):
-                due = max(due, chunk.since + spec.delay_seconds)
+            if line.delay_seconds:
+                due = max(due, chunk.since + line.delay_seconds)
             if due > now:
-                lists[1].append((due, place, chunk))
+                line.delayed.append((due, place, chunk))
             else:
-                lists[0].append((place, chunk))
+                line.ready.append((place, chunk))
     view.wanted = wanted
     for chunk in before.values():
         _let_go(books, chunk, view)
     _replace_queues(books, view, waiting)
     if not wanted:
         del books.views[client, number]
+
+
+def _line_of(books: Books, entry: Wanted, waiting: _Waiting) -> _Line:
+    """Where an entry waits, and all that have dataset, level, relative level and tier in common with it."""
+    level, dataset = entry.key.level, books.datasets[entry.key.dataset]
+    first, relative = rank(entry) - entry.priority, entry.relative_level
+    # As a stand-in it would come later than what it stands in for.
+    dear = relative > 0 and dataset.costs_more_than_finer(level)
+    if dear:
+        relative, first = 0, last_of_tier(first)
+    number = books.pool_of_relative[relative]
+    if number not in waiting:
+        waiting[number] = ([], [])
+    spec = books.pools[number].spec
+    delay = 0.0 if dataset.profiles[level].fast(spec.auto_sync_ms) else spec.delay_seconds
+    return _Line(first, dear, delay, *waiting[number])
 
 
 def leave(books: Books, client: Client) -> None:
@@ -115,10 +137,10 @@ def _begin_life(books: Books, key: ChunkKey, now: float) -> Chunk | None:
     cuts = dataset.cuts if dataset is not None else []
     if not 0 <= key.level < len(cuts):
         return None
-    cut = cuts[key.level]
-    if not cut.contains(key.index):
+    measured = cuts[key.level].shape_and_bytes(key.index)
+    if measured is None:
         return None
-    chunk = books.chunks[key] = Chunk(key, cut, now)
+    chunk = books.chunks[key] = Chunk(key, *measured, now)
     if chunk.nbytes > books.arena.largest_payload:
         chunk.state = _FAILED
         chunk.reason = (

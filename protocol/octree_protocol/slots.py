@@ -15,6 +15,7 @@ that is taken back before it has begun is FORGOTTEN: nobody begins it any more.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ _PROGRESS_OFFSET = 8
 def write_generation(segment: memoryview, slot: int, generation: int) -> None:
     """Set the generation of the slot that begins at byte `slot` of the segment. No load of it has begun."""
     _GENERATION_AND_PROGRESS.pack_into(segment, slot, generation, NOT_BEGUN)
+
+
+def write_generations(segment: memoryview, given: Iterable[tuple[int, int]]) -> None:
+    """The same for several (slot, generation)."""
+    pack_into = _GENERATION_AND_PROGRESS.pack_into
+    for slot, generation in given:
+        pack_into(segment, slot, generation, NOT_BEGUN)
 
 
 def read_generation(segment: memoryview, slot: int) -> int:
