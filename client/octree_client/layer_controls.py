@@ -94,6 +94,7 @@ class LayerControls(QWidget):  # type: ignore[misc]
         self.selected.setObjectName("number")
         self.selected.setRange(-(2**63), 2**64 - 1)
         self.selected.setButtonSymbols(QLargeIntSpinBox.NoButtons)
+        self.selected.setFocusPolicy(Qt.ClickFocus)
         self.selected.setToolTip("The label that is chosen; a click on the image with Alt chooses one")
         self.selected.valueChanged.connect(lambda value: self._set("selected_label", int(value)))
         self.only = QToggleSwitch("Only this one")

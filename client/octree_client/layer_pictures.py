@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QRectF, Qt, QTimer, Signal
 from qtpy.QtGui import QImage, QPainter
 
-from octree_client.colormaps import colormap_table
+from octree_client.colormaps import colormap_table, label_table
 from octree_client.layer import ImageLayer
 from octree_client.layer_rows import LayerRows
 from octree_client.stage_marks import MAP_LONGEST, MinimapMark
@@ -114,7 +114,7 @@ class LayerPictures(QObject):  # type: ignore[misc]
             return
         picture.look = look
         if layer.kind == "labels":
-            colours = label_colours(picture.values, layer.look.seed)
+            colours = label_colours(picture.values, label_table(layer.look.seed))
         else:
             table = None if layer.kind == "rgb" else colormap_table(layer.colormap)
             colours = coloured(picture.values, layer.contrast_limits, layer.gamma, table)

@@ -15,6 +15,9 @@ from octree_client.appearance import GAP, Theme
 from octree_client.keys import rich_table
 from octree_client.readout import Message
 
+#: What has more to say than fits a line is at most so wide. Logical pixels.
+_TIP_WIDTH = 380
+
 #: A notice is read within so long. Milliseconds.
 _NOTICE_MS = 4000
 
@@ -44,9 +47,10 @@ class Overlay(QLabel):  # type: ignore[misc]
     def put(self) -> None:
         """Take the place that the text needs."""
         room = self._stage.rect().adjusted(GAP, GAP, -GAP, -GAP)
-        self.setMaximumWidth(max(80, room.width()))
+        self.setMaximumWidth(min(max(80, room.width()), _TIP_WIDTH if self.wordWrap() else 1 << 20))
         size = self.sizeHint().boundedTo(room.size())
         if self.wordWrap() and self.hasHeightForWidth():
+            size.setWidth(self.maximumWidth())
             size.setHeight(min(self.heightForWidth(size.width()), room.height()))
         x = room.left() + round((room.width() - size.width()) * self._place[0])
         y = room.top() + round((room.height() - size.height()) * self._place[1])

@@ -80,6 +80,7 @@ class Stage(QWidget):  # type: ignore[misc]
         self.notice = Notice(self)
         self.waiting = Overlay(self, "opening", (0.5, 0.5))
         self.tip = Overlay(self, "tip", (0.0, 0.0))
+        self.tip.setWordWrap(True)
         self.welcome = Overlay(self, "welcome", (0.5, 0.5))
         self.welcome.setAlignment(Qt.AlignCenter)
 

@@ -94,16 +94,8 @@ def coloured(
     return picture
 
 
-def label_colours(labels: NDArray[np.generic], seed: int) -> NDArray[np.uint8]:
-    """Labels as colours, by hash; 0 is transparent. Not those of the screen, but as stable."""
-    with np.errstate(over="ignore"):
-        mixed = labels.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed) * np.uint64(
-            0xBF58476D1CE4E5B9
-        )
-        mixed ^= mixed >> np.uint64(31)
-        mixed *= np.uint64(0x94D049BB133111EB)
-    found = np.empty((*labels.shape, 4), np.uint8)
-    for sample, shift in enumerate((8, 24, 40)):
-        found[..., sample] = 60 + ((mixed >> np.uint64(shift)) & np.uint64(0xFF)).astype(np.uint16) * 195 // 255
-    found[..., 3] = np.where(labels == 0, 0, 255)
+def label_colours(labels: NDArray[np.generic], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Labels in the colours of a table, (n, 4) uint8; 0 is transparent."""
+    found: NDArray[np.uint8] = table[labels.astype(np.uint64) % np.uint64(len(table))]
+    found[labels == 0] = 0
     return found

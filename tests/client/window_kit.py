@@ -76,13 +76,14 @@ def send_wheel(window: Any, at: tuple[float, float], notches: float, *, shift: b
 
 
 def press(window: Any, qtbot: Any, key: str) -> None:
+    from qtpy.QtCore import Qt
     from qtpy.QtGui import QKeySequence
 
-    code = QKeySequence.fromString(key)[0]
-    modifiers = code & 0xFE000000
-    from qtpy.QtCore import Qt
-
-    qtbot.keyClick(window.canvas.native, code & 0x01FFFFFF, Qt.KeyboardModifiers(modifiers))
+    found = QKeySequence.fromString(key)[0]
+    if hasattr(found, "keyboardModifiers"):  # Qt 6
+        qtbot.keyClick(window.canvas.native, found.key(), found.keyboardModifiers())
+    else:
+        qtbot.keyClick(window.canvas.native, found & 0x01FFFFFF, Qt.KeyboardModifiers(found & 0xFE000000))
 
 
 def grab(window: Any, name: str) -> np.ndarray:
