@@ -1,6 +1,7 @@
 """Look at images too large to load: the client of octree-serve.
 
-Scripts and notebooks use `open`, `connect` and `Viewer`; nothing of Qt or OpenGL is imported until a viewer is made.
+Scripts and notebooks use `open`, `connect`, `Viewer` and `show`; nothing of Qt or OpenGL is imported until a viewer is
+made.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from octree_client.session import Image, Session, connect, open
 from octree_client.trust import NotTrusted
 
 if TYPE_CHECKING:
+    from octree_client.scripting import run, show
     from octree_client.viewer import Viewer
 
 __all__ = [
@@ -28,6 +30,8 @@ __all__ = [
     "Viewer",
     "connect",
     "open",
+    "run",
+    "show",
 ]
 
 
@@ -36,4 +40,8 @@ def __getattr__(name: str) -> Any:
         from octree_client.viewer import Viewer
 
         return Viewer
+    if name in ("run", "show"):
+        from octree_client import scripting
+
+        return getattr(scripting, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
