@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dataset", metavar="NAME", help="which of a daemon's images; its first if left out")
     parser.add_argument("--connect", metavar="ADDRESS", help="of a running daemon; this user's own if left out")
+    parser.add_argument("--list", action="store_true", help="say which daemons there are, here and on the network")
     parser.add_argument("--server-key", metavar="KEY", help="public key of a daemon on another machine, the first time")
     parser.add_argument("--insecure", action="store_true", help="speak in the clear with a daemon on another machine")
     parser.add_argument("--config", type=Path, metavar="FILE", help="octree.json for a daemon of its own")
@@ -119,6 +120,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(_with_signs(given))
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="octree-view: %(message)s")
     try:
+        if options.list:
+            return _list()
         _check(options)
         return _show(options)
     except OctreeError as error:
@@ -303,6 +306,41 @@ def _show(options: argparse.Namespace) -> int:
         opening.close()
 
 
+def _list() -> int:
+    """This user's daemons, and those that the network tells of."""
+    from octree_client.discovery import describe_found, find_daemons, local_sockets
+
+    for address in local_sockets():
+        print(f"yours  {address}")
+    lines = describe_found(find_daemons())
+    for line in lines:
+        print(line)
+    if not lines:
+        print("nobody on the network announces a daemon (serve.announce)")
+    return 0
+
+
+def _ask_about_key(place: str) -> str | None:
+    """Ask whoever sits there whether an announced key is the right one, as ssh does; nobody there is a no."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    from octree_client.discovery import find_daemons, key_announced_for
+    from octree_protocol.curve_keys import fingerprint
+
+    key = key_announced_for(place, find_daemons())
+    if key is None:
+        return None
+    print(
+        f"The daemon at {place} is not known. The network says that its key is\n  {key}\n"
+        f"  {fingerprint(key)}\nAnybody on the network can say so: compare it with what its owner sees with "
+        "`octree-serve keys`.\nIs it the right one (yes/no)? ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
+    return key if sys.stdin.readline().strip().lower() == "yes" else None
+
+
 def _terminated(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
@@ -322,7 +360,9 @@ def _session_opener(options: argparse.Namespace) -> Callable[[], Session]:
             return session.open(options.source, config=options.config)
         address = options.connect or default_address()
         try:
-            return session.connect(address, server_key=options.server_key, insecure=options.insecure)
+            return session.connect(
+                address, server_key=options.server_key, insecure=options.insecure, learn=_ask_about_key
+            )
         except OctreeError as error:
             if options.connect is not None:
                 raise

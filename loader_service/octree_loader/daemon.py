@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from octree_loader.actions import PoolSpec
+from octree_loader.announcement import Announcement
 from octree_loader.arena import Arena
 from octree_loader.catalog import Catalog
 from octree_loader.config import Config, resolve_cluster, resolve_pools
@@ -62,6 +63,7 @@ def run(
     load_log: LoadLog | None = None
     cache = CacheRoot(config.memory.cache_directory, config.memory.cache_bytes)
     server: Server | None = None
+    announcement: Announcement | None = None
     attendant: Attendant | None = None
     reason = ""
     try:
@@ -122,11 +124,15 @@ def run(
         if attendant is not None:
             url = attendant.url
             _be_attended(attendant, loop, server, tuple(config.datasets))
+        if config.serve.announce:
+            announcement = Announcement(config.serve.name, server.addresses, guard.key.public if guard else "")
         ready = server
         cache.trim_later()
         reason = server.run(lambda: on_ready(ready, url))
         return reason
     finally:
+        if announcement is not None:
+            announcement.close()
         if attendant is not None:
             attendant.close(reason)
         if server is not None:

@@ -20,6 +20,9 @@ DEFAULT_NAME = "default"
 #: Name of the folder of sockets and locks below ``$XDG_RUNTIME_DIR``.
 FOLDER_NAME = "octree-serve"
 
+#: Under what daemons announce themselves, if they do (RFC 6763).
+SERVICE_TYPE = "_octree-serve._tcp.local."
+
 #: Longest path of a Unix socket: ``sockaddr_un.sun_path`` of Linux less its final NUL (unix(7)).
 SOCKET_PATH_BYTES = 107
 

@@ -217,7 +217,7 @@ def test_a_source_that_is_not_there(tmp_path: Path, capsys: Any) -> None:
 
 def test_no_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     real = octree_client.session.connect
-    monkeypatch.setattr(octree_client.session, "connect", lambda address: real(address, timeout=0.2))
+    monkeypatch.setattr(octree_client.session, "connect", lambda address, **options: real(address, 0.2, **options))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert main(["--screenshot", str(tmp_path / "shot.png")]) == 69
     sentence = said(capsys)
