@@ -17,12 +17,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from octree_loader.describing import Looking, look_here
 from octree_loader.level_cache import CacheRoot, fingerprint
 from octree_loader.planning import DatasetPlan, plan_dataset
 from octree_loader.pyramid import Making, first_kept, missing_levels
 from octree_loader.rooted import RootFolder
-from octree_loader.sources import open_source
-from octree_loader.sources.base import SourceError, SourceSpec, describe
+from octree_loader.sources.base import SourceError, SourceSpec
 from octree_loader.sources.inside import specs_inside
 from octree_loader.sources.locations import is_remote, shown_location
 from octree_protocol import limits
@@ -77,6 +77,8 @@ class Catalog:
         Where levels are kept that are not stored; None keeps none.
     root
         Folder whose images are opened by their path in it, too; None opens no path that a client names.
+    look
+        How a dataset is looked at, see `describing`.
     """
 
     def __init__(
@@ -86,7 +88,9 @@ class Catalog:
         call: Callable[[Callable[[], None]], None],
         cache: CacheRoot | None = None,
         root: str | None = None,
+        look: Looking = look_here,
     ) -> None:
+        self._look = look
         self._cache = cache
         self._root = RootFolder(root, call) if root is not None else None
         self.entries = {spec.name: Entry(number, spec) for number, spec in enumerate(specs)}
@@ -167,12 +171,12 @@ class Catalog:
         give_up = time.monotonic() + OPENING_SECONDS
         for pause in OPENING_PAUSES:
             try:
-                return plan_spec(entry.number, entry.spec, self._tile_size, self._cache)
+                return plan_spec(entry.number, entry.spec, self._tile_size, self._cache, self._look)
             except SourceError as error:
                 if not error.transient or time.monotonic() + pause > give_up:
                     raise
             time.sleep(pause)
-        return plan_spec(entry.number, entry.spec, self._tile_size, self._cache)
+        return plan_spec(entry.number, entry.spec, self._tile_size, self._cache, self._look)
 
     def _opened(self, entry: Entry, plan: DatasetPlan | None, reason: str) -> None:
         entry.plan, entry.reason = plan, reason
@@ -216,7 +220,9 @@ class Catalog:
             self.open(name, answer)
 
 
-def plan_spec(number: int, spec: SourceSpec, tile_size: int, cache: CacheRoot | None = None) -> DatasetPlan:
+def plan_spec(
+    number: int, spec: SourceSpec, tile_size: int, cache: CacheRoot | None = None, look: Looking = look_here
+) -> DatasetPlan:
     """Open a dataset here and now, and plan its chunks, also those of the levels that it lacks. Raises `SourceError`.
 
     The option `levels` is ``made`` (the default), ``stored`` (only those that the source has), or ``zero-only``
@@ -227,8 +233,7 @@ def plan_spec(number: int, spec: SourceSpec, tile_size: int, cache: CacheRoot | 
     which = _choice(spec, "levels", ("made", "stored", "zero-only"), "made")
     usual = "on-demand" if is_remote(spec.location) else "background"
     when = _choice(spec, "make_levels", ("background", "on-demand"), usual)
-    source = open_source(spec)
-    described = describe(source)
+    described, sampled = look(spec)
     if which == "zero-only":
         described = replace(described, levels=described.levels[:1])
     plan = plan_dataset(number, spec.name, described, tile_size)
@@ -238,7 +243,7 @@ def plan_spec(number: int, spec: SourceSpec, tile_size: int, cache: CacheRoot | 
     made = missing_levels(described, deepest, tile_size)
     if not made:
         return plan
-    all_made = missing_levels(described, deepest, tile_size, sampled=hasattr(source, "sample"))
+    all_made = missing_levels(described, deepest, tile_size, sampled=sampled)
     plan = plan_dataset(number, spec.name, replace(described, levels=(*described.levels, *all_made)), tile_size)
     making = Making(len(described.levels), len(all_made) > len(made), background=when == "background")
     if cache is not None:

@@ -15,6 +15,8 @@ from octree_loader.announcement import Announcement
 from octree_loader.arena import Arena
 from octree_loader.catalog import Catalog
 from octree_loader.config import Config, resolve_cluster, resolve_pools
+from octree_loader.describing import look_apart, look_here
+from octree_loader.fork_server import fork_context
 from octree_loader.health import LoadLog, observe
 from octree_loader.instance import InstanceLock, default_address
 from octree_loader.keys import CLIENTS_FOLDER, SERVER_FILE, AllowedClients, read_secret_key
@@ -26,6 +28,7 @@ from octree_loader.peers import Door, Guard
 from octree_loader.scheduler import Scheduler
 from octree_loader.server import Server
 from octree_loader.sources.base import SourceSpec
+from octree_loader.sources.foreseen import foreseen_imports
 from octree_protocol.addresses import parse_address
 from octree_protocol.messages import ViewerSettings
 
@@ -98,10 +101,14 @@ def run(
             load_timeout=config.loader_defaults.load_timeout_ms * 1e-3,
         )
         specs = tuple(SourceSpec(name, d.source, d.options) for name, d in config.datasets.items())
+        look = look_here
+        if any(pool.backend in ("processes", "dask") for pool in pools):
+            fork_context(module for spec in specs for module in foreseen_imports(spec.location))
+            look = look_apart
         server = Server(
             doors,
             scheduler,
-            Catalog(specs, config.octree.tile_size, loop.call, cache, config.serve.root),
+            Catalog(specs, config.octree.tile_size, loop.call, cache, config.serve.root, look),
             segment,
             loop,
             tuple(pool.backend for pool in pools),

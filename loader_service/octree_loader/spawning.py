@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import threading
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from octree_loader.fork_server import fork_context, start_fork_server
 from octree_loader.loop import Loop
 
 log = logging.getLogger("octree.pools")
 
 
 class Spawner:
-    """Starts processes by a fork server: a clean process without threads or sockets of ours, which has imported what a
-    worker needs, starts one in milliseconds. Forking the daemon itself would copy both.
+    """Starts processes by the fork server, without waiting for them.
 
     Parameters
     ----------
@@ -27,22 +26,10 @@ class Spawner:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._starting: set[threading.Thread] = set()
-        self._context: multiprocessing.context.ForkServerContext | None = None
 
     def warm_up(self) -> None:
         """Start the fork server now, so that the first process does not have to wait for it."""
-        self._server()
-        from multiprocessing import forkserver
-
-        forkserver.ensure_running()
-
-    def _server(self) -> multiprocessing.context.ForkServerContext:
-        if self._context is None:
-            self._context = multiprocessing.get_context("forkserver")
-            self._context.set_forkserver_preload(
-                ["octree_loader.worker", "octree_loader.sources.direct", "numcodecs.blosc", "numcodecs.zstd"]
-            )
-        return self._context
+        start_fork_server()
 
     def start(
         self,
@@ -60,7 +47,7 @@ class Spawner:
         told
             Called in the loop with the process, or with None and the reason why there is none.
         """
-        process = self._server().Process(target=target, args=arguments, name=name, daemon=True)
+        process = fork_context().Process(target=target, args=arguments, name=name, daemon=True)
 
         def start() -> None:
             reason = ""

@@ -187,6 +187,25 @@ def test_an_array_that_does_not_keep_its_word(factories: types.ModuleType, what:
         read(source, 0, ((0, 8), (0, 8)))
 
 
+def test_dask_computes_only_what_a_chunk_needs_and_without_its_cluster(
+    factories: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Importing distributed costs a worker most of a second; dask does so wherever it looks for a scheduler."""
+    monkeypatch.setattr("dask.base._distributed_available", lambda: pytest.fail("distributed is looked for"))
+    computed: list[tuple[int, ...]] = []
+
+    def block(block_id: tuple[int, ...]) -> NDArray[Any]:
+        computed.append(block_id)
+        return RAMP[block_id[0] * 16 :, block_id[1] * 16 :][:16, :16]
+
+    made = dask.array.map_blocks(block, chunks=((16,) * 4, (16,) * 6), dtype="u2", meta=np.empty((0, 0), "u2"))
+    source = open_made(factories, (made + made[:, ::-1]).rechunk(24)[3:])
+    computed.clear()
+    (out,), _ = read(source, 0, ((0, 9), (30, 40)))
+    np.testing.assert_array_equal(out, (RAMP + RAMP[:, ::-1])[3:12, 30:40])
+    assert set(computed) < set(np.ndindex(2, 6))
+
+
 def test_a_dask_array_that_fails(factories: types.ModuleType) -> None:
     source = open_made(
         factories,

@@ -231,6 +231,7 @@ class DaskArray:
         self.random_access = False
         self.fill_value = fill
         self._array = array
+        self._graph: Any = None
         self._starts = [np.concatenate(([0], np.cumsum(edges))) for edges in array.chunks]
 
     def read(self, pieces: Sequence[Piece]) -> list[bool]:
@@ -259,10 +260,8 @@ class DaskArray:
         return list(indices_of(as_blocks, (1,) * len(box)))
 
     def _compute(self, indices: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
-        import dask
-
         try:
-            computed = dask.compute(*(self._array.blocks[index] for index in indices), scheduler="synchronous")
+            computed = self._computed(indices)
         except (Exception, SystemExit) as error:
             raise SourceError(f"{self.where} failed at chunk {indices[0]}: {type(error).__name__}: {error}") from error
         arrays = [np.asarray(data) for data in computed]
@@ -270,3 +269,18 @@ class DaskArray:
             shape = tuple(int(edges[i]) for edges, i in zip(self._array.chunks, index, strict=True))
             check_data(data, shape, self.dtype, f"{self.where} at chunk {index}")
         return arrays
+
+    def _computed(self, indices: Sequence[tuple[int, ...]]) -> Sequence[Any]:
+        """What dask computes for its chunks.
+
+        Their keys are asked of the graph as it is: a new array around each chunk (`blocks`) costs several times as much
+        as a small chunk. `dask.get` is the synchronous scheduler; asked for by its name, dask would import distributed
+        first, which takes most of a second in every worker.
+        """
+        import dask
+
+        if self._graph is None:
+            self._graph = self._array.__dask_graph__()
+        keys = [(self._array.name, *index) for index in indices]
+        computed: Sequence[Any] = dask.get(self._array.__dask_optimize__(self._graph, keys), keys)
+        return computed

@@ -98,7 +98,7 @@ def open_location(location: str, options: OwnOptions, others: Mapping[str, Any])
 
         return open_remote_location(location, others, options.placing)
     path = local_path(location)
-    if _FACTORY.fullmatch(location) and not os.path.lexists(path):
+    if is_factory(location):
         from octree_loader.sources.array_like import open_factory
 
         return open_factory(location, others, options.placing)
@@ -110,6 +110,11 @@ def open_location(location: str, options: OwnOptions, others: Mapping[str, Any])
     from octree_loader.sources.local import open_local
 
     return open_local(path, options.placing)
+
+
+def is_factory(location: str) -> bool:
+    """Whether a location means code: ``module:factory``, unless a file is called that."""
+    return _FACTORY.fullmatch(location) is not None and not os.path.lexists(os.path.abspath(location))
 
 
 def local_path(location: str) -> str:
