@@ -210,8 +210,10 @@ class FrameLoop:
         if self._log is not None:
             self._write_log(self._log, record, work)
         # A frame for what may come into view shows nothing new: nobody has to wait for it.
-        self._shown = not work.more
-        self._pacer.frame_drawn(now, time.monotonic(), whole=status.is_final, more=work.more or work.idle)
+        self._shown = not (work.more or work.fading)
+        self._pacer.frame_drawn(
+            now, time.monotonic(), whole=status.is_final, more=work.more or work.fading or work.idle
+        )
         self._schedule(time.monotonic())
         for listener in tuple(self.listeners):
             listener()

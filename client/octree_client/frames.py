@@ -29,6 +29,7 @@ class FrameWork:
     nbytes: int = 0
     more: bool = False
     idle: bool = False
+    fading: bool = False
     status: ViewStatus = NO_CELLS
 
 
@@ -88,6 +89,7 @@ def draw_layers(
     submitting = time.perf_counter()
     for place, layer in enumerate(drawn):
         layer.pager.submit(camera, place == 0)
+        work.fading |= layer.frame.fading
     context.flush_commands()
     done = time.perf_counter()
     work.submit_ms = (done - submitting) * 1e3

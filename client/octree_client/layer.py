@@ -17,8 +17,9 @@ from psygnal import Signal
 from octree_client.colormaps import colormap_table, label_table
 from octree_client.contrast import ContrastEstimate
 from octree_client.cover import Piece, PlaneChunk, ViewStatus
+from octree_client.layer_frame import LayerFrame
 from octree_client.looks import Blending, Interpolation, LayerKind, Look
-from octree_client.pager import LayerFrame, LayerPager
+from octree_client.pager import LayerPager
 from octree_client.placing import Plane, Position, channel_axis, plane_of, position_at
 from octree_client.probing import chunk_at, value_at
 from octree_client.session import Image

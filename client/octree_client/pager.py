@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from math import prod
 from typing import Any
 
@@ -21,31 +20,32 @@ from numpy.typing import NDArray
 from octree_client.camera import Camera, PlaneLevel
 from octree_client.connection import Connection
 from octree_client.cover import (
-    NO_CELLS,
     Piece,
     PlaneChunk,
-    ViewStatus,
     cell_statuses,
     cover,
     spare_tiles,
     touched_tiles,
 )
+from octree_client.fading import Fading, layered, without
 from octree_client.following import Planned, following_set
 from octree_client.heard import Heard
 from octree_client.inbox import Lost, Reopened
+from octree_client.layer_frame import LayerFrame
 from octree_client.level_choice import affordable_level, choose_level, whole_level
-from octree_client.paging import Candidate, UploadCost, plan_uploads
+from octree_client.paging import Candidate, UploadCost, candidates, plan_uploads
 from octree_client.placing import Plane, Position, middle
 from octree_client.plane_atlas import PlaneAtlas
 from octree_client.plane_grid import Rect, visible_cells
 from octree_client.prefetch import Motion, is_still, predicted_view, prefetch_cells
+from octree_client.said import Said
 from octree_client.slices import KeyTemplate
 from octree_client.uploading import upload_chunks
 from octree_client.visuals.tiled_image import TiledImage
 from octree_client.working_set import working_set
 from octree_protocol.geometry import Dataset
-from octree_protocol.keys import CellStatus, ChunkKey, Tier
-from octree_protocol.messages import Announce, Wanted
+from octree_protocol.keys import CellStatus, Tier
+from octree_protocol.messages import Announce
 
 log = logging.getLogger("octree.layer")
 
@@ -61,27 +61,11 @@ _NEXT_BYTES, _NEXT_MOST = 64 << 20, 256
 #: Milliseconds of a frame for uploads of what nobody sees yet.
 _IDLE_MS = 1.0
 
+#: Pieces fade in where a later one covers an earlier one; light that is added would be added twice.
+_FADING = frozenset({"translucent", "opaque"})
+
 #: What is prefetched goes into VRAM too, while nothing else does, if that holds so many times the view.
 _ROOMY = 4
-
-
-@dataclass(slots=True)
-class LayerFrame:
-    """What one frame of a layer came to. Milliseconds and bytes."""
-
-    plan_ms: float = 0.0
-    upload_ms: float = 0.0
-    spent_ms: float = 0.0
-    """Of processor time in uploads: what other processes took meanwhile is not counted against the budget."""
-    uploads: int = 0
-    uploaded_bytes: int = 0
-    more: bool = False
-    """Chunks lie in their slots that did not fit into this frame's budget."""
-    idle: bool = False
-    """Of what may come into view, something lies in its slot: another frame could upload it."""
-    status: ViewStatus = NO_CELLS
-    awaited: int = 0
-    """Visible ideal chunks that are neither in VRAM nor in their slots."""
 
 
 class LayerPager:
@@ -114,8 +98,8 @@ class LayerPager:
         Where its tiles are; another one when other axes are displayed.
     ideal
         The level that fits; None until a camera has been seen.
-    template, heard
-        Names of the chunks of the plane that is shown, and what the daemon has said of all.
+    template, heard, said
+        Names of the chunks of the plane that is shown; what the daemon has said of all; what was last said to it.
     quality, level_lock
         See `looks.Look`.
     """
@@ -140,17 +124,12 @@ class LayerPager:
         self.quality = 0.0
         self.ideal: int | None = None
         self.pieces: list[Piece] = []
-        self.requests = 0
+        self.fading = Fading()
         self._max_texture, self._labels = max_texture, labels
         self._on_visual, self._on_plane = on_visual, on_plane
         self._range_unknown = dataset.rgb and np.dtype(dataset.dtype).kind == "f"
-        self._wanted: dict[ChunkKey, Wanted] = {}
-        self._visible: list[tuple[PlaneChunk, Wanted]] = []
-        self._ahead: dict[Position, Planned] = {}
         self._next: tuple[Position, ...] = ()
         self._templates: dict[Position, KeyTemplate] = {}
-        self._listed = False
-        self._last_want: Sequence[Wanted] = ()
         self._cost = UploadCost()
         self._inbox = connection.open_view(wake)
         self._drawn: tuple[list[Piece], int, Camera] | None = None
@@ -162,6 +141,7 @@ class LayerPager:
         plane = plane if plane is not None else dataset.displayed()
         position = position if position is not None else middle(dataset, plane)
         self.heard = Heard(KeyTemplate(dataset, position, plane))
+        self.said = Said(connection, self._inbox, self.heard.recall)
         self._turn(plane, vram_bytes)
         self._put(plane, position)
 
@@ -213,7 +193,8 @@ class LayerPager:
         self.pieces = []
         self._frame = LayerFrame()
         self._drawn = None
-        self._say([])
+        if not self._gone:
+            self.said.say([], self.template)
 
     def _turn(self, plane: Plane, vram_bytes: int) -> None:
         self.atlas = PlaneAtlas(self.dataset, plane, vram_bytes, self._max_texture, self._labels)
@@ -224,10 +205,11 @@ class LayerPager:
     def _put(self, plane: Plane, position: Position) -> None:
         self.template = KeyTemplate(self.dataset, position, plane)
         self.heard.show(self.template)
-        self._visible, self._ahead, self._listed = [], {}, False
+        self.said.turn()
         if self._next:
             self.expect(self._next)
         self.atlas.show(position)
+        self.fading.clear()
 
     # --- what comes --------------------------------------------------------------------------------------------------
 
@@ -236,7 +218,7 @@ class LayerPager:
         changed = False
         for event in self._inbox.take():
             if isinstance(event, Announce):
-                changed |= self.heard.take(event, self.dataset.id, self._wanted)
+                changed |= self.heard.take(event, self.dataset.id, self.said.wanted)
                 # Nothing to draw anew, but something to tell beside the picture.
                 changed |= bool(event.progress) or event.notice is not None
             elif isinstance(event, Lost):
@@ -269,14 +251,14 @@ class LayerPager:
         self.heard.start_over(self.template)
         self._templates = {}
         self.expect(self._next)
-        self._last_want, self._wanted = (), {}
+        self.said.start_over()
 
     def awaited(self) -> int:
         """Visible ideal chunks that are neither in VRAM nor in their slots, as of the last plan."""
         ready, missing, failed, ideal = self.heard.ready, self.heard.missing, self.heard.failed, self.ideal
         return sum(
             1
-            for chunk, wanted in self._visible
+            for chunk, wanted in self.said.visible
             if chunk[0] == ideal and wanted.key not in ready and chunk not in missing and chunk not in failed
         )
 
@@ -332,6 +314,9 @@ class LayerPager:
                 self._see,
                 flush,
             )
+            resident = self.atlas.tiles.resident(self.position)
+            came = (one.chunk for one in planned if one.spares and one.chunk in resident)
+            self.fading.came(came, time.monotonic())
             frame.spent_ms = (time.thread_time() - cpu) * 1e3
             self._cost.measured(frame.uploads, frame.uploaded_bytes, frame.spent_ms)
         self._frame.upload_ms = (time.perf_counter() - began) * 1e3
@@ -348,7 +333,7 @@ class LayerPager:
         frame.status = cell_statuses(self.levels, self.ideal or 0, self.pieces)
         frame.awaited = self.awaited()
         resident, ready = self.atlas.tiles.resident(self.position), self.heard.ready
-        frame.more = any(wanted.key in ready and chunk not in resident for chunk, wanted in self._visible)
+        frame.more = any(wanted.key in ready and chunk not in resident for chunk, wanted in self.said.visible)
         frame.idle = not frame.more and frame.uploads > 0 and bool(self._uploadable())
         frame.plan_ms += (time.perf_counter() - began) * 1e3
         return frame
@@ -372,7 +357,13 @@ class LayerPager:
             self._drawn = (pieces, ideal, camera)
         if not lowest and status.empty:
             pieces = [piece for piece in pieces if piece.tile >= 0 or piece.status is CellStatus.FAILED]
-        self.atlas.visual.set_frame(pieces, self.atlas.tiles.resident(self.position), ideal, camera)
+        fades: dict[PlaneChunk, float] = {}
+        if self.fading.seconds and self.atlas.visual.blending in _FADING and not self.atlas.visual.overlay:
+            fades = self.fading.factors(pieces, time.monotonic())
+            if fades:
+                pieces = layered(pieces, self._cover_without(camera, fades), fades)
+        self._frame.fading = bool(fades)
+        self.atlas.visual.set_frame(pieces, self.atlas.tiles.resident(self.position), ideal, camera, fades)
         self.atlas.visual.draw(lowest)
 
     # --- what the frame is made of -----------------------------------------------------------------------------------
@@ -388,6 +379,10 @@ class LayerPager:
             self.ideal = affordable_level(levels, ideal, camera.view(), capacity, len(self.atlas.base), current)
         view, resident = self._view(camera), self.atlas.tiles.resident(self.position)
         return cover(levels, self.ideal, view, resident, self.heard.missing, self.heard.failed)
+
+    def _cover_without(self, camera: Camera, chunks: Collection[PlaneChunk]) -> list[Piece]:
+        resident = without(self.atlas.tiles.resident(self.position), chunks)
+        return cover(self.levels, self.ideal or 0, self._view(camera), resident, self.heard.missing, self.heard.failed)
 
     def _view(self, camera: Camera) -> Rect:
         """What is to be covered: what the camera sees, and what the pixels at its edges are interpolated with; without
@@ -408,33 +403,19 @@ class LayerPager:
         """
         if self.connection.arena is None or self._gone:
             return []
-        found = self._candidates_of(self._visible)
-        if not found and self._ahead:
+        found = self._candidates_of(self.said.visible)
+        if not found and self.said.ahead:
             tiles = self.atlas.tiles
             room = tiles.capacity if tiles.capacity > _ROOMY * len(self._used) else tiles.free
-            for place, entries in self._ahead.items():
+            for place, entries in self.said.ahead.items():
                 found += self._candidates_of(entries, place)
             found = found[:room]
         return found
 
-    def _candidates_of(
-        self, entries: Sequence[tuple[PlaneChunk, Wanted]], place: Position | None = None
-    ) -> list[Candidate]:
+    def _candidates_of(self, entries: Planned, place: Position | None = None) -> list[Candidate]:
         resident = self.atlas.tiles.resident(self.position if place is None else place)
-        ready, texel, levels = self.heard.ready, self.atlas.visual.kind.bytes_per_texel, self.levels
-        return [
-            Candidate(
-                chunk,
-                levels[chunk[0]].chunk[0] * levels[chunk[0]].chunk[1] * texel,
-                wanted.tier,
-                wanted.relative_level,
-                wanted.priority,
-                place,
-                place is None and chunk[0] == self.ideal and wanted.tier is Tier.VISIBLE,
-            )
-            for chunk, wanted in entries
-            if chunk not in resident and wanted.key in ready
-        ]
+        texel = self.atlas.visual.kind.bytes_per_texel
+        return candidates(entries, resident, self.heard.ready, self.levels, texel, self.ideal or 0, place)
 
     def _template_of(self, place: Position | None) -> KeyTemplate:
         return self.template if place is None or place == self.position else self._templates[place]
@@ -453,6 +434,8 @@ class LayerPager:
             self.atlas.visual.set_range(0.0, max(most, 255.0))
 
     def _want(self, camera: Camera, motion: Motion) -> None:
+        if self._gone:
+            return
         levels, ideal, view = self.levels, self.ideal or 0, self._view(camera)
         ahead = None if is_still(camera, motion) else predicted_view(camera, motion, _LOOK_AHEAD)
         cells = prefetch_cells(levels, ideal, view, ahead, _PREFETCH_MOST)
@@ -482,41 +465,17 @@ class LayerPager:
             )
             entries += found.entries
             following = found.planned
-        self._say(entries, following)
+        self.said.say(entries, self.template, following)
 
     def _chunk_bytes(self, level: int) -> int:
         return prod(self.dataset.levels[level].chunk_shape) * np.dtype(self.dataset.dtype).itemsize
-
-    def _say(self, entries: Sequence[Wanted], ahead: dict[Position, Planned] | None = None) -> None:
-        """Tell the daemon what is wanted, if it is not what was said last."""
-        ahead = ahead if ahead is not None else {}
-        same = entries == self._last_want
-        if self._gone or (same and self._listed):
-            return
-        chunk_of = self.template.chunk
-        self._visible, self._ahead, self._listed = [], ahead, True
-        nearby: Planned = []
-        for entry in entries:
-            chunk = chunk_of(entry.key)
-            if chunk is not None:
-                (self._visible if entry.tier is Tier.VISIBLE else nearby).append((chunk, entry))
-        self._ahead.setdefault(self.position, []).extend(nearby)
-        if same:  # another position in the same chunks
-            return
-        before, self._wanted = self._wanted, {entry.key: entry for entry in entries}
-        for key in self._wanted:
-            if key not in before:
-                self.heard.recall(key)
-        self._last_want = entries
-        self.requests += 1
-        self.connection.want(self._inbox, entries)
 
     # --- for people --------------------------------------------------------------------------------------------------
 
     def retry(self) -> int:
         """Ask again for what could not be read; returns how many chunks that is."""
         self.hear()  # what was told before now must not count as the answer
-        self._last_want = ()
+        self.said.forget()
         return self.heard.retry()
 
     def close(self) -> None:

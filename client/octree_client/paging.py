@@ -5,11 +5,13 @@ Knows nothing of GL, and does not look at a clock: it is told how long uploads t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
+from octree_client.camera import PlaneLevel
 from octree_client.cover import PlaneChunk
-from octree_protocol.keys import Tier
+from octree_protocol.keys import ChunkKey, Tier
+from octree_protocol.messages import Wanted
 
 _MIB = 1.0 / (1 << 20)
 
@@ -25,6 +27,43 @@ class Candidate(NamedTuple):
     priority: int = 0
     place: tuple[int, ...] | None = None
     spares: bool = False
+
+
+def candidates(
+    entries: Iterable[tuple[PlaneChunk, Wanted]],
+    resident: Container[PlaneChunk],
+    ready: Container[ChunkKey],
+    levels: Sequence[PlaneLevel],
+    texel_bytes: int,
+    ideal: int,
+    place: tuple[int, ...] | None = None,
+) -> list[Candidate]:
+    """What of these entries lies in its slot and not in VRAM.
+
+    Parameters
+    ----------
+    entries
+        Chunks of a plane, with what was said of them to the daemon.
+    resident, ready
+        Chunks that are in VRAM, and names of those that lie in a slot.
+    ideal
+        Level of the cells in view.
+    place
+        The position that the plane is at, if it is another one than that which is shown.
+    """
+    return [
+        Candidate(
+            chunk,
+            levels[chunk[0]].chunk[0] * levels[chunk[0]].chunk[1] * texel_bytes,
+            wanted.tier,
+            wanted.relative_level,
+            wanted.priority,
+            place,
+            place is None and chunk[0] == ideal and wanted.tier is Tier.VISIBLE,
+        )
+        for chunk, wanted in entries
+        if chunk not in resident and wanted.key in ready
+    ]
 
 
 class UploadCost:

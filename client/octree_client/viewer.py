@@ -198,6 +198,16 @@ class Viewer:
     def vram_bytes(self, vram_bytes: int) -> None:
         self._world.vram_bytes = vram_bytes
 
+    @property
+    def fade_ms(self) -> float:
+        """How long a new piece takes to fade in over what stood in for it, in translucent and opaque layers; 0 for not
+        at all. When it is over, the picture is the same."""
+        return self._world.fade_ms
+
+    @fade_ms.setter
+    def fade_ms(self, fade_ms: float) -> None:
+        self._world.fade_ms = fade_ms
+
     def _replace(self, old: Sequence[ImageLayer], plans: Sequence[LayerPlan]) -> list[ImageLayer]:
         image, place = old[0].image, min(self.layers.index(layer) for layer in old)
         camera = self.camera
@@ -400,7 +410,7 @@ class Viewer:
             "tiles": tiles,
             "tiles_most": tiles_most,
             "vram_bytes": vram_bytes,
-            "requests": sum(pager.requests for pager in pagers),
+            "requests": sum(pager.said.requests for pager in pagers),
             "per_frame": list(frames),
         }
 

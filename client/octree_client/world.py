@@ -64,6 +64,7 @@ class World:
         self.on_turned: Callable[[tuple[str, str], tuple[str, str]], None] = lambda _before, _now: None
         self._canvas_size, self._max_texture, self._wake = canvas_size, max_texture, wake
         self._vram_bytes = vram_bytes
+        self._fade_ms = 0.0
         self._units: dict[str, str] = {}
         self._displayed = self.dims.displayed
         self._turning = False
@@ -88,6 +89,20 @@ class World:
         self.share_vram()
         self.on_moved()
 
+    @property
+    def fade_ms(self) -> float:
+        """How long a new piece takes to fade in over what stood in for it; 0 for not at all."""
+        return self._fade_ms
+
+    @fade_ms.setter
+    def fade_ms(self, fade_ms: float) -> None:
+        if not 0.0 <= fade_ms <= 10_000.0:
+            raise ValueError(f"a fade takes 0 to 10000 ms, not {fade_ms}")
+        self._fade_ms = float(fade_ms)
+        for layer in self.layers:
+            layer.pager.fading.seconds = self._fade_ms / 1e3
+        self.on_changed()
+
     def insert(self, image: Image, plans: Sequence[LayerPlan], index: int) -> list[ImageLayer]:
         """Make layers of an image, and put them at a place of the list."""
         for axis, unit in world_units([*(layer.dataset for layer in self.layers), image.dataset]).items():
@@ -97,6 +112,7 @@ class World:
         make = partial(_make_pager, image.session.connection, share, self._max_texture, self._wake)
         layers = [ImageLayer(image, dataset, plan.name, plan.kind, plan.channel, plan.look, make) for plan in plans]
         for number, layer in enumerate(layers):
+            layer.pager.fading.seconds = self._fade_ms / 1e3
             self.layers.insert(index + number, layer)
         return layers
 

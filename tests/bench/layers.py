@@ -135,7 +135,7 @@ def _go_back(found: Measurements, viewer: Viewer, seed: int) -> None:
     seen = places(seed)[30:33]
 
     def settled() -> bool:
-        return viewer.is_final() and not any(layer.pager._last_want for layer in viewer.layers)
+        return viewer.is_final() and not any(layer.pager.said.entries for layer in viewer.layers)
 
     for center in seen:
         viewer.set_view(center, 1.0)

@@ -133,12 +133,12 @@ def test_order_visibility_and_removal(
     viewer.layers.move(0, 1)
     assert [layer.name for layer in viewer.layers] == ["upper", "ground"]
     compare(viewer, [voxels["upper"], voxels["ground"]])
-    requests = ground.pager.requests
+    requests = ground.pager.said.requests
     ground.visible = False
     assert viewer.layers.active is upper
     viewer.wait_until_final(20)
-    assert (ground.pager._last_want, ground.pieces, ground.status().cells) == ([], [], 0)
-    assert ground.pager.requests <= requests + 1
+    assert (ground.pager.said.entries, ground.pieces, ground.status().cells) == ([], [], 0)
+    assert ground.pager.said.requests <= requests + 1
     viewer.layers.remove("ground")
     compare(viewer, [voxels["upper"]])
     assert [said[0] for said in heard] == ["inserted", "active", "inserted", "active", "moved", "removed"]
@@ -289,7 +289,7 @@ def test_going_back_asks_for_nothing_and_is_final_at_once(viewer: Viewer, sessio
 
     def settled() -> bool:
         """Final, and all that may come into view is in VRAM, too."""
-        return viewer.is_final() and not layer.pager._last_want
+        return viewer.is_final() and not layer.pager.said.entries
 
     def go(place: tuple[tuple[float, float], float], index: int) -> None:
         viewer.dims.set_index("z", index)
@@ -299,7 +299,7 @@ def test_going_back_asks_for_nothing_and_is_final_at_once(viewer: Viewer, sessio
         for place in places:
             go(place, index)
             assert viewer._driver.wait(settled, 20)
-    requests, uploads = layer.pager.requests, viewer.statistics()["chunks"]
+    requests, uploads = layer.pager.said.requests, viewer.statistics()["chunks"]
     for index in (0, 3):
         for place in places:
             go(place, index)
@@ -307,7 +307,7 @@ def test_going_back_asks_for_nothing_and_is_final_at_once(viewer: Viewer, sessio
             assert viewer.status().is_final
             assert viewer.status().provisional == 0
     viewer.wait(0.2)
-    assert layer.pager.requests == requests
+    assert layer.pager.said.requests == requests
     assert viewer.statistics()["chunks"] == uploads
 
 
@@ -323,7 +323,7 @@ def test_zooming_out_with_finer_data_in_vram_is_never_blank_nor_coarser(session:
                 viewer.wait_until_final(20)
         assert layer.level == 0
         viewer.sessions[0].connection.want(layer.pager._inbox, [])  # nothing new comes from now on
-        layer.pager.connection = _Silent(layer.pager.connection)  # type: ignore[assignment]
+        layer.pager.connection = layer.pager.said._connection = _Silent(layer.pager.connection)  # type: ignore[assignment]
         for pixel_size in (0.7, 1.0, 1.4, 2.0, 2.8):
             viewer.set_view((60.0, 80.0), pixel_size)
             viewer.render()
@@ -383,7 +383,7 @@ def test_scrolling_inside_a_chunk_loads_nothing(tmp_path: Path, viewer: Viewer) 
         compare(viewer, [voxels[0]])
         viewer.wait(0.3)
         loaded = session.status().datasets[0].chunks
-        requests = layer.pager.requests
+        requests = layer.pager.said.requests
         for index in range(6):  # two further, the next chunk is prefetched
             viewer.dims.set_index("z", index)
             viewer.render()
@@ -399,7 +399,7 @@ def test_scrolling_inside_a_chunk_loads_nothing(tmp_path: Path, viewer: Viewer) 
         viewer.dims.set_displayed("z", "y")
         compare(viewer, [voxels[:, :, 47]])
         assert session.status().datasets[0].chunks == loaded, "the same chunks"
-        assert layer.pager.requests > requests
+        assert layer.pager.said.requests > requests
         viewer.layers.clear()
 
 
@@ -437,3 +437,29 @@ def test_a_play_shows_every_time_point_and_prefetches_the_next(
     count = len(heard)
     viewer.wait(0.1)
     assert len(heard) == count
+
+
+# --- fading -----------------------------------------------------------------------------------------------------------
+
+
+def test_new_pieces_fade_in_and_end_exactly(session: octree_client.Session, voxels: dict[str, np.ndarray]) -> None:
+    with Viewer(session.dataset("ground"), size=(200, 150), visible=False) as viewer:
+        (layer,) = viewer.layers
+        layer.interpolation, layer.contrast_limits = "nearest", (0, 255)
+        viewer.set_view((60.1, 80.2), 2.0)
+        viewer.wait_until_final(20)
+        viewer.fade_ms = 1500.0
+        viewer.set_view((60.1, 80.2), 0.45)
+        # Faded, each pixel lies between what stood in for it and what it will be.
+        standing = viewer.render()[..., :3].astype(int)
+        assert viewer._driver.wait(lambda: layer.frame.fading, 20)
+        between = viewer.render()[..., :3].astype(int)
+        assert layer.frame.fading
+        assert not viewer.is_final()
+        compare(viewer, [voxels["ground"]])
+        assert not layer.frame.fading
+        final = viewer.render()[..., :3].astype(int)
+        low, high = np.minimum(standing, final), np.maximum(standing, final)
+        assert ((between >= low - 2) & (between <= high + 2)).mean() > 0.99
+        with pytest.raises(ValueError, match="a fade takes"):
+            viewer.fade_ms = -1.0

@@ -11,7 +11,7 @@ has to be kept, grown or uploaded. Knows nothing of GL, nor of how pieces were c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -28,7 +28,8 @@ from octree_protocol.keys import CellStatus
 #: ``a_tile``    texel of the own tile's corner in the atlas, then the own chunk's shape in voxels
 #: ``a_sides``   tiles of the neighbours above, left, right, below; -1 where there is none
 #: ``a_corners`` tiles of the neighbours above left, above right, below left, below right; -1 where there is none
-#: ``a_state``   nominal chunk shape of the level, level minus ideal level, `CellStatus`; `NO_DATA` is added to the
+#: ``a_state``   nominal chunk shape of the level, level minus ideal level (or how far the piece has faded in, 0 .. 1,
+#:               while any does), `CellStatus`; `NO_DATA` is added to the
 #:               status where there is no tile to draw from
 VERTEX = np.dtype(
     [(name, np.float32, 4) for name in ("a_corner", "a_tile", "a_sides", "a_corners", "a_state")],
@@ -64,6 +65,7 @@ def build_quads(
     tile_shape: tuple[int, int],
     atlas_columns: int,
     neighbours: bool = True,
+    fades: Mapping[PlaneChunk, float] | None = None,
 ) -> NDArray[Any]:
     """The vertices of all pieces.
 
@@ -85,6 +87,8 @@ def build_quads(
         Tiles in a row of the atlas.
     neighbours
         Whether to look the neighbours up: nearest interpolation needs none.
+    fades
+        How far chunks have faded in, where they are not there whole. It stands where the level difference would.
 
     Returns
     -------
@@ -128,7 +132,11 @@ def build_quads(
     same[:, 2:4] = own[:, ::-1]
     same[:, 4:12] = _neighbour_tiles(pieces, resident) if neighbours else -1.0
     same[:, 12:14] = chunk[:, ::-1]
-    same[:, 14] = level - ideal_level
+    if fades:
+        final = CellStatus.FINAL
+        same[:, 14] = [fades.get(piece[0], 1.0) if piece[3] is final else 1.0 for piece in pieces]
+    else:
+        same[:, 14] = level - ideal_level
     same[:, 15] = whole[:, 4] + np.where(tile < 0, NO_DATA, 0)
     out[:, :, 4:] = same[:, None, :]
     return out.reshape(-1).view(VERTEX)

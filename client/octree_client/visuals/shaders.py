@@ -197,6 +197,9 @@ void main() {
     vec2 edge = v_voxel / max(fwidth(v_voxel), vec2(1.0e-9));
     if (min(edge.x, edge.y) < 1.0) colour = mix(colour, vec4(1.0, 1.0, 1.0, 1.0), 0.55);
 #endif
+#if FADE
+    colour.a *= v_state.z;
+#endif
     gl_FragColor = put_out(colour);
 }
 """
@@ -250,6 +253,7 @@ def fragment_shader(
     gamma: bool,
     overlay: bool,
     contour: bool,
+    fade: bool,
     mode: int,
     statuses: dict[str, int],
 ) -> str:
@@ -268,6 +272,7 @@ def fragment_shader(
         "FLOATS": kind.is_float,
         "LABELS": kind.labels,
         "CONTOUR": contour,
+        "FADE": fade,
         "LINEAR": linear,
         "GAMMA": gamma,
         "OVERLAY": overlay,

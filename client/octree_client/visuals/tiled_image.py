@@ -8,7 +8,7 @@ is being drawn, over what is there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from vispy import gloo
 from vispy.gloo.context import get_current_canvas
 
 from octree_client.camera import Camera, PlaneLevel
-from octree_client.cover import Piece, Resident
+from octree_client.cover import Piece, PlaneChunk, Resident
 from octree_client.looks import BLENDINGS, Blending, Interpolation
 from octree_client.texture import AtlasTexture, TextureKind
 from octree_client.visuals.blending import blend_state
@@ -72,6 +72,7 @@ class TiledImage:
         self._blending: Blending = "translucent"
         self._interpolation: Interpolation = "nearest"
         self._overlay = False
+        self._fade = False
         self._frame: tuple[Sequence[Piece], Resident, int, Camera] | None = None
         self._count = self._bare = 0
         self._bare_indices: Any = None
@@ -109,7 +110,14 @@ class TiledImage:
         """Put a chunk's data into a tile at the next draw; see `texture.AtlasTexture.upload`."""
         self.atlas.upload(tile, data)
 
-    def set_frame(self, pieces: Sequence[Piece], resident: Resident, ideal_level: int, camera: Camera) -> None:
+    def set_frame(
+        self,
+        pieces: Sequence[Piece],
+        resident: Resident,
+        ideal_level: int,
+        camera: Camera,
+        fades: Mapping[PlaneChunk, float] | None = None,
+    ) -> None:
         """What the next draws show.
 
         Parameters
@@ -123,7 +131,11 @@ class TiledImage:
             What the overlay counts level differences from.
         camera
             The view; its canvas is the size of the canvas drawn into.
+        fades
+            How far chunks of FINAL pieces have faded in, 0 .. 1; the overlay and fades exclude each other.
         """
+        fades = None if self._overlay else fades
+        self._fade = bool(fades)
         self._frame = (pieces, resident, ideal_level, camera)
         bare = [piece for piece in pieces if piece[2] < 0]
         drawn = [piece for piece in pieces if piece[2] >= 0] if bare else pieces
@@ -136,6 +148,7 @@ class TiledImage:
             self.atlas.tile_shape,
             self.atlas.columns,
             neighbours=self._interpolation == "linear" or self._contour > 0,
+            fades=fades,
         )
         self._count, self._bare = len(drawn), len(bare)
         if self._count + self._bare > self._capacity:
@@ -363,12 +376,18 @@ class TiledImage:
         """The program of the present switches, made when they are first used."""
         labels = self.kind.labels
         linear = self._interpolation == "linear" and not labels
-        key = (linear, self._gamma != 1.0 and not labels, self._overlay, self._contour > 0, mode)
+        key = (linear, self._gamma != 1.0 and not labels, self._overlay, self._contour > 0, self._fade, mode)
         program = self._programs.get(key)
         if program is None:
-            linear, gamma, overlay, contour, mode = key
             shader = fragment_shader(
-                self.kind, linear=linear, gamma=gamma, overlay=overlay, contour=contour, mode=mode, statuses=_STATUSES
+                self.kind,
+                linear=linear,
+                gamma=key[1],
+                overlay=self._overlay,
+                contour=key[3],
+                fade=self._fade,
+                mode=mode,
+                statuses=_STATUSES,
             )
             program = self._programs[key] = gloo.Program(VERTEX_SHADER, shader)
             program["u_atlas"] = self.atlas.texture

@@ -1,0 +1,28 @@
+"""What one frame of one layer came to. No code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from octree_client.cover import NO_CELLS, ViewStatus
+
+
+@dataclass(slots=True)
+class LayerFrame:
+    """What one frame of a layer came to. Milliseconds and bytes."""
+
+    plan_ms: float = 0.0
+    upload_ms: float = 0.0
+    spent_ms: float = 0.0
+    """Of processor time in uploads: what other processes took meanwhile is not counted against the budget."""
+    uploads: int = 0
+    uploaded_bytes: int = 0
+    more: bool = False
+    """Chunks lie in their slots that did not fit into this frame's budget."""
+    fading: bool = False
+    """Something fades in: another frame shows more of it."""
+    idle: bool = False
+    """Of what may come into view, something lies in its slot: another frame could upload it."""
+    status: ViewStatus = NO_CELLS
+    awaited: int = 0
+    """Visible ideal chunks that are neither in VRAM nor in their slots."""
