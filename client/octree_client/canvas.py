@@ -149,8 +149,13 @@ class Canvas(ABC):
         self.raise_error()
         self.frame_requested = True
 
-    def render(self) -> NDArray[np.uint8]:
+    def render(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
         """Draw a frame off the screen and read it back.
+
+        Parameters
+        ----------
+        size
+            (width, height) in physical pixels; the canvas' own if left out.
 
         Returns
         -------
@@ -164,7 +169,7 @@ class Canvas(ABC):
         Exception
             Whatever `on_draw` raised, now or in an earlier event of the window.
         """
-        width, height = self.size
+        width, height = size if size is not None else self.size
         with self._off_screen(width, height):
             self._draw_frame(width, height)
             pixels = gl.glReadPixels(0, 0, width, height, gl.GL_RGBA, gl.GL_UNSIGNED_BYTE)

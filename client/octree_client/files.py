@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QFileDialog
@@ -17,6 +18,9 @@ from octree_client.view_link import link_of
 
 if TYPE_CHECKING:
     from octree_client.window import ViewerWindow
+
+#: How much larger a picture may be than the screen, in the menu.
+_FACTORS = (2, 4)
 
 
 class Files(QObject):  # type: ignore[misc]
@@ -46,6 +50,39 @@ class Files(QObject):  # type: ignore[misc]
         )
         if path:
             self.save_to(Path(path))
+
+    def fill_pictures(self, menu: Any) -> None:
+        """A line for each kind of picture."""
+        for factor in _FACTORS:
+            action = menu.addAction(f"The picture, {factor} times as large")
+            action.triggered.connect(lambda _=False, factor=factor: self._ask_for(f"x{factor}", factor))
+        menu.addAction("The whole window").triggered.connect(lambda _=False: self._ask_for("window", 0))
+
+    def _ask_for(self, what: str, factor: int) -> None:
+        suggested = str(Path.home() / f"{what}.png")
+        path, _ = QFileDialog.getSaveFileName(self._window, "Save a picture", suggested, "PNG image (*.png)")
+        if path:
+            self.save_as(Path(path), factor)
+
+    def save_as(self, path: Path, factor: int) -> None:
+        """Save the picture `factor` times as large, or, if that is 0, the whole window."""
+        window, viewer = self._window, self._window.viewer
+        if viewer is None:
+            return
+        if factor == 0:
+            image = window.grab().toImage().convertToFormat(QImage.Format_RGBA8888)
+            bits = image.constBits()
+            bits.setsize(image.sizeInBytes())
+            rows = np.frombuffer(bytes(bits), np.uint8).reshape(image.height(), image.bytesPerLine())
+            picture = rows[:, : 4 * image.width()].reshape(image.height(), image.width(), 4).copy()
+        else:
+            window.stage.notice.say(readout.Message("Waiting until all of the picture is there …"))
+            try:
+                picture = viewer.render_enlarged(factor)
+            except (TimeoutError, ValueError) as error:
+                window.stage.notice.say(readout.Message(f"Not saved: {error}", readout.BAD))
+                return
+        self._writer.write(picture, path if path.suffix else path.with_suffix(".png"))
 
     def save_to(self, path: Path) -> None:
         """Save what is on the screen; a thread writes the file."""

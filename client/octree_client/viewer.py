@@ -361,6 +361,40 @@ class Viewer:
         self._loop.rendered()
         return picture
 
+    def render_enlarged(self, factor: float, timeout: float = 60.0) -> NDArray[np.uint8]:
+        """What is in view, drawn on a canvas `factor` times as large in each direction: from finer levels, if above 1.
+
+        Returns
+        -------
+        ndarray
+            (h, w, 4) uint8, top row first.
+
+        Raises
+        ------
+        ValueError
+            If the picture would be larger than OpenGL can draw, or empty.
+        TimeoutError
+            If what it needs is not there in time.
+        """
+        before = self.camera
+        size = round(before.canvas[0] * factor), round(before.canvas[1] * factor)
+        if not 1 <= min(size) <= max(size) <= self.canvas.max_texture_size:
+            most = self.canvas.max_texture_size
+            raise ValueError(f"no picture of {size[0]:,} x {size[1]:,} pixels can be drawn: OpenGL takes {most:,}")
+        enlarged = replace(before, canvas=size, pixel_size=before.pixel_size * before.canvas[0] / size[0])
+        self._loop.stop_motion()
+        # What is on the screen meanwhile is the same part of the world, drawn from the finer level.
+        self.move(enlarged)
+        try:
+            self.wait_until_final(timeout)
+            if self.camera != enlarged:
+                self.move(enlarged)  # somebody has moved on meanwhile, and goes on from there afterwards
+            picture = self.canvas.render(size)
+            self._loop.rendered()
+        finally:
+            self.move(before)
+        return picture
+
     def wait_until_final(self, timeout: float = 10.0) -> None:
         """Wait until every visible cell of every visible layer is drawn from its own chunk, or is known to be missing
         or failed.

@@ -186,6 +186,9 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.actions_by_name: dict[str, QAction] = make_actions(self, self.command)
         self.menus: dict[str, QMenu] = make_menus(self, self.actions_by_name)
         add_submenu(self.menus["File"], self.actions_by_name["paste"], "Open recent", self.adding.fill_recent)
+        add_submenu(
+            self.menus["File"], self.actions_by_name["save_screenshot"], "Save a picture of", self.files.fill_pictures
+        )
         add_submenu(self.menus["Show"], self.actions_by_name["toggle_theme"], "Theme", self.showing.fill_themes)
         for tool in _TOOLS:
             if tool is None:

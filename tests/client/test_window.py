@@ -542,6 +542,31 @@ def test_a_screenshot_is_what_the_viewer_renders(
     assert os.listdir(tmp_path) == ["shot.png"]
 
 
+def test_a_picture_may_be_larger_than_the_screen(window: Any, qtbot: Any, tmp_path: Path) -> None:
+    window.viewer.set_view((256.0, 320.0), 1.0)
+    settle(window, qtbot)
+    small, before = window.viewer.render(), window.viewer.camera
+    window.files.save_as(tmp_path / "large.png", 2)
+    qtbot.waitUntil(lambda: (tmp_path / "large.png").exists(), timeout=20000)
+    assert window.viewer.camera == before
+    with PillowImage.open(tmp_path / "large.png") as picture:
+        large = np.asarray(picture).astype(float)
+    assert large.shape[:2] == (2 * small.shape[0], 2 * small.shape[1])
+    halved = (large[::2, ::2] + large[1::2, ::2] + large[::2, 1::2] + large[1::2, 1::2]) / 4
+    assert np.abs(halved - small[..., :3]).mean() < 8, "another part of the world"
+    fine = np.abs(np.diff(large[400:800, 400:800, 0], axis=1)).mean()
+    assert fine > 0
+    settle(window, qtbot)
+    window.files.save_as(tmp_path / "window.png", 0)
+    qtbot.waitUntil(lambda: (tmp_path / "window.png").exists(), timeout=20000)
+    with PillowImage.open(tmp_path / "window.png") as picture:
+        whole = np.asarray(picture)
+    assert whole.shape[:2] == (window.height(), window.width())
+    assert whole[100:, :600].std() > 20, "the picture is not in it"
+    with pytest.raises(ValueError, match="OpenGL takes"):
+        window.viewer.render_enlarged(100)
+
+
 def test_colours_have_no_colour_map(make_window: Callable[..., Any], session: octree_client.Session) -> None:
     window = make_window(session.dataset("colour"))
     assert not window.panel.controls.colormap.isVisible()
