@@ -124,7 +124,7 @@ def test_the_names_of_the_package() -> None:
     """What stands here is promised to everybody."""
     assert octree_client.__all__ == [
         "ChunkUnreadable", "ConnectionFailed", "DaemonDied", "DatasetUnavailable",
-        "Image", "LevelArray", "Session", "Viewer", "connect", "open",
+        "Image", "LevelArray", "NotTrusted", "Session", "Viewer", "connect", "open", "run", "show",
     ]  # fmt: skip
     with pytest.raises(AttributeError):
         octree_client.nothing_of_that_name  # noqa: B018
