@@ -19,7 +19,6 @@ import numpy as np
 from octree_loader.compression import Compression, Encoded, encode
 from octree_loader.delivery import Delivery
 from octree_loader.peers import Client
-from octree_protocol import limits
 from octree_protocol.messages import Announce, DaemonMessage, Part, Ready, Want
 from octree_protocol.slots import SLOT_HEADER_BYTES
 
@@ -162,18 +161,18 @@ class InlineSender:
         ready: list[Ready] = []
         encodings: list[str] = []
         frames: list[bytes | memoryview] = []
-        total = 0
-        while total < limits.PART_BYTES:
+        total, most = 0, link.message()
+        while total < most:
             item = stream.unsent or self._next(stream)
             stream.unsent = None
             if item is None:
                 break
             left = len(item.data) - item.offset
-            if left > limits.PART_BYTES - total:
+            if left > most - total:
                 stream.unsent = item
                 if ready:
                     break
-                frame = item.data[item.offset : item.offset + limits.PART_BYTES]
+                frame = item.data[item.offset : item.offset + most]
                 part = Part(item.ready.key, item.offset)
                 item.offset += len(frame)
                 return len(frame) if self._send(stream.client, part, (frame,)) else 0

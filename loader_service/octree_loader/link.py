@@ -16,8 +16,14 @@ from typing import NamedTuple
 
 from octree_protocol import limits
 
+#: A message at least; what a link of 10 Mbit/s carries in a tenth of a second.
+_LEAST_MESSAGE = 128 << 10
+
+#: A message takes so long. Seconds.
+_MESSAGE_SECONDS = 0.1
+
 #: Under way at least: two messages, so that the next one is there when the first one is done.
-_LEAST_BYTES = 2 * limits.PART_BYTES
+_LEAST_BYTES = 2 * _LEAST_MESSAGE
 
 #: Under way beyond what fills the link during a round trip. Seconds.
 _QUEUED_SECONDS = 0.25
@@ -79,6 +85,12 @@ class Link:
         # The shortest since the session began: later ones have our own queue in them.
         round_trip = min(self._round_trip, _LONGEST_ROUND_TRIP)
         return int(min(limits.UNDER_WAY_BYTES, max(_LEAST_BYTES, self.rate * (_QUEUED_SECONDS + round_trip))))
+
+    def message(self) -> int:
+        """Bytes of chunks that one message should bring, at most."""
+        if self.rate is None:
+            return _LEAST_MESSAGE
+        return int(min(limits.PART_BYTES, max(_LEAST_MESSAGE, self.rate * _MESSAGE_SECONDS)))
 
     def count(self, nbytes: int, now: float) -> None:
         """A message of `nbytes` was sent."""

@@ -46,9 +46,9 @@ HEARTBEAT_INTERVAL = 1.0
 #: had pinned is free within 5 s.
 HEARTBEAT_TIMEOUT = 3.5
 
-#: Bytes of chunks that one message brings along: what a link of 10 Mbit/s carries in 0.1 s, so that heartbeats are not
-#: held up for long.
-PART_BYTES = 128 << 10
+#: Bytes of chunks that one message brings along: a fraction of what may be under way. Over slow links the daemon sends
+#: less at a time, so that heartbeats are not held up for long.
+PART_BYTES = 512 << 10
 
 #: Bytes that a client may have under way to it, unacknowledged, at most: beyond that it does not read, and is dropped.
 UNDER_WAY_BYTES = 4 << 20

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from octree_loader.link import Link
 from octree_protocol import limits
 
-MESSAGE = limits.PART_BYTES
+MESSAGE = 128 << 10
 
 
 def drive(rate: float, delay: float, seconds: float, link: Link | None = None) -> tuple[Link, float, float]:
@@ -46,6 +46,12 @@ def test_10_mbit_and_50_ms_hold_up_a_heartbeat_for_less_than_a_second() -> None:
     _, through, longest = drive(1.25e6, 0.05, 30.0)
     assert through > 0.9 * 1.25e6
     assert longest < 0.7
+
+
+def test_a_message_takes_a_tenth_of_a_second_at_most() -> None:
+    assert Link(0.0).message() == MESSAGE
+    assert drive(1.25e6, 0.01, 5.0)[0].message() == MESSAGE
+    assert drive(1e9, 0.0, 0.1)[0].message() == limits.PART_BYTES
 
 
 def test_a_client_at_leisure_does_not_make_the_link_slow() -> None:
@@ -94,7 +100,7 @@ def test_whatever_is_acknowledged_the_books_stay_sound(steps: list[tuple[bool, i
         else:
             link.acknowledge(number, now)
         assert 0 <= link.received <= link.sent
-        assert 2 * limits.PART_BYTES <= link.window() <= limits.UNDER_WAY_BYTES
+        assert 2 * MESSAGE <= link.window() <= limits.UNDER_WAY_BYTES
 
 
 def test_more_than_a_client_ever_leaves_unread_is_too_much() -> None:
