@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import email.utils
 import os
 import re
 import threading
@@ -50,6 +51,8 @@ class Behaviour:
     ----------
     latency
         Seconds before each answer.
+    dated
+        Whether answers have an ETag and a time of change.
     fault
         Asked with the path of each request; gives what is to go wrong, or None.
     requests
@@ -59,6 +62,7 @@ class Behaviour:
     """
 
     latency: float = 0.0
+    dated: bool = True
     fault: Callable[[str], Fault | None] = lambda _: None
     requests: list[Request] = field(default_factory=list)
     under_way: int = 0
@@ -161,13 +165,21 @@ class _Connection(asyncio.Protocol):
             transport.write(body[: len(body) // 2])
             transport.close()
             return
-        self._send(method, status, body, extra)
+        self._send(method, status, body, extra + (self._dates(path) if self._behaviour.dated else b""))
+
+    def _dates(self, path: str) -> bytes:
+        if self._kept is not None:
+            return b""
+        found = (self._folder / path.lstrip("/")).stat()
+        changed = email.utils.formatdate(found.st_mtime, usegmt=True)
+        return f'ETag: "{found.st_mtime_ns:x}-{found.st_size:x}"\r\nLast-Modified: {changed}\r\n'.encode()
 
     def _send(self, method: bytes, status: int, body: bytes, extra: bytes = b"") -> None:
         assert self._transport is not None
-        head = (
-            b"HTTP/1.1 %d Status\r\nContent-Length: %d\r\nAccept-Ranges: bytes\r\n"
-            b'ETag: "1"\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n%s\r\n' % (status, len(body), extra)
+        head = b"HTTP/1.1 %d Status\r\nContent-Length: %d\r\nAccept-Ranges: bytes\r\n%s\r\n" % (
+            status,
+            len(body),
+            extra,
         )
         self._transport.write(head if method == b"HEAD" else head + body)
 

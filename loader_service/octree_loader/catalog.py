@@ -250,7 +250,9 @@ def plan_spec(
         levels = plan.dataset.levels
         kept_from = first_kept(levels, making.stored, voxel_bytes(plan), cache.nbytes_most)
         options = {option: said for option, said in spec.options.items() if option != "make_levels"}
-        key = fingerprint(spec.location, options, levels, f"{plan.dataset.dtype} {plan.dataset.kind}")
+        key = fingerprint(
+            spec.location, options, levels, f"{plan.dataset.dtype} {plan.dataset.kind}", described.identity
+        )
         if not key and described.levels[-1].random_access:
             kept_from = max(kept_from, making.stored + MADE_FROM_MEMORY)
         kept = range(kept_from, making.averaged(len(levels)).stop)

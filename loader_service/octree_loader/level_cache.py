@@ -57,18 +57,28 @@ def default_directory() -> str:
 # --- which folder ----------------------------------------------------------------------------------------------------
 
 
-def fingerprint(location: str, options: Mapping[str, Any], levels: Sequence[Any], dtype: str) -> str:
+def fingerprint(
+    location: str, options: Mapping[str, Any], levels: Sequence[Any], dtype: str, identity: str = ""
+) -> str:
     """What a dataset is now: another text once it has changed, "" where that cannot be told.
 
     Of a file its length and time of change; of a folder that of its first `ENTRIES_LOOKED_AT` entries, from the top
-    down, and what its metadata say. What a factory makes, what is far away, and what lies in memory has none.
+    down, and what its metadata say. Of what is far away its `identity` (`base.SourceDescription`). What a factory makes
+    and what lies in memory has none.
     """
-    path = os.path.realpath(os.path.expanduser(location.removeprefix("file://")))
-    if is_remote(location) or not os.path.exists(path) or path.startswith("/dev/shm/"):
+    if is_remote(location):
+        place = f"{location} {identity}" if identity else ""
+    else:
+        place = os.path.realpath(os.path.expanduser(location.removeprefix("file://")))
+        if not os.path.exists(place) or place.startswith("/dev/shm/"):
+            place = ""
+    if not place:
         return ""
-    seen = hashlib.sha256(json.dumps([path, dict(options), repr(levels), dtype], sort_keys=True, default=str).encode())
+    said = json.dumps([place, dict(options), repr(levels), dtype], sort_keys=True, default=str)
+    seen = hashlib.sha256(said.encode())
     try:
-        _look(path, seen)
+        if not is_remote(location):
+            _look(place, seen)
     except OSError:
         return ""
     return seen.hexdigest()

@@ -9,6 +9,14 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from octree_loader.sources import cloud
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are tried again soon: nobody waits for servers that are on loopback, and told to fail."""
+    monkeypatch.setattr(cloud, "PAUSE_SECONDS", 0.001)
+
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:

@@ -56,7 +56,7 @@ class Placing:
 
 @dataclass(frozen=True, slots=True)
 class AssembledSource:
-    """A `base.Source` of one array a level. Make it with `assemble`."""
+    """A `base.Source` of one array a level. Make it with `assemble`. `identity`: see `base.SourceDescription`."""
 
     axes: tuple[Axis, ...]
     dtype: np.dtype[Any]
@@ -66,6 +66,7 @@ class AssembledSource:
     arrays: tuple[LevelArray, ...] = field(repr=False)
     kind: str = "intensity"
     channels: tuple[Channel, ...] = ()
+    identity: str = ""
 
     def sample(
         self, level: int, places: Sequence[NDArray[np.intp]], until: float, clock: Callable[[], float]

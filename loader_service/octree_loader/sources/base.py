@@ -88,7 +88,10 @@ class Describable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SourceDescription:
-    """A `Describable` that is only data: what planning works from, and what may be kept without the source."""
+    """A `Describable` that is only data: what planning works from, and what may be kept without the source.
+
+    `identity` tells what is far away from what it was once it has changed; "" where that cannot be told.
+    """
 
     axes: tuple[Axis, ...]
     dtype: np.dtype[Any]
@@ -97,6 +100,7 @@ class SourceDescription:
     fill_value: float = 0.0
     kind: str = "intensity"
     channels: tuple[Channel, ...] = ()
+    identity: str = ""
 
 
 def describe(source: Describable) -> SourceDescription:
@@ -109,6 +113,7 @@ def describe(source: Describable) -> SourceDescription:
         source.fill_value,
         getattr(source, "kind", "intensity"),
         getattr(source, "channels", ()),
+        getattr(source, "identity", ""),
     )
 
 

@@ -24,6 +24,9 @@ from octree_loader.sources.locations import RemoteLocation
 #: One attempt ends after so long, and there is one more: together less than what a load may take.
 TIMEOUT_SECONDS, CONNECT_SECONDS, RETRIES = 20, 5, 1
 
+#: About so long after it.
+PAUSE_SECONDS = 0.1
+
 #: Options of locations on other machines.
 REMOTE_OPTIONS = frozenset({"anonymous", "endpoint", "region", "profile"})
 
@@ -106,7 +109,7 @@ def _retry() -> Any:
         "max_retries": RETRIES,
         "retry_timeout": timedelta(seconds=2 * TIMEOUT_SECONDS),
         "backoff": {
-            "init_backoff": timedelta(milliseconds=100),
+            "init_backoff": timedelta(seconds=PAUSE_SECONDS),
             "max_backoff": timedelta(seconds=1),
             "base": 2,
         },

@@ -27,6 +27,7 @@ class DelayedSource:
         self.levels: tuple[StoredLevel, ...] = source.levels
         self.kind: str = getattr(source, "kind", "intensity")
         self.channels: tuple[Channel, ...] = getattr(source, "channels", ())
+        self.identity: str = getattr(source, "identity", "")
         self._source = source
         self._seconds = seconds
         self._sleep = sleep

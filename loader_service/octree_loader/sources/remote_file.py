@@ -63,6 +63,10 @@ class RemoteFile:
         self._identity = beginning.identity
         self._head = beginning.data
 
+    def identity(self) -> str:
+        """See `Identity.told`."""
+        return self._identity.told()
+
     def head(self, nbytes: int) -> bytes:
         """The first bytes."""
         return bytes(self._head[:nbytes])

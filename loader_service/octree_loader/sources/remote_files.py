@@ -55,6 +55,11 @@ class Identity(NamedTuple):
             return False
         return None in (self.tag, other.tag) or self.tag == other.tag or self.modified == other.modified
 
+    def told(self) -> str:
+        """The same as a text that is another one for another file; "" if the store says nothing but its length."""
+        dated = self.modified is not None and self.modified.timestamp() > 0  # undated ones come as of 1970
+        return f"{self.size} {self.tag} {self.modified}" if dated or self.tag else ""
+
 
 class Beginning(NamedTuple):
     """The first bytes of a file, or `whole` of it from a server that sends no parts."""
@@ -64,6 +69,10 @@ class Beginning(NamedTuple):
     whole: bool
 
 
+#: Told of each file that was found what it is like.
+Note = Callable[[str, Identity], None]
+
+
 class DistantFiles(Protocol):
     """Files below one folder that are asked for by their paths; see `RemoteFiles`."""
 
@@ -71,7 +80,9 @@ class DistantFiles(Protocol):
     denied: str
 
     def read(self, path: str, nbytes_most: int) -> memoryview | None: ...
-    def read_many(self, paths: Sequence[str], nbytes_most: int) -> list[memoryview | None]: ...
+    def read_many(
+        self, paths: Sequence[str], nbytes_most: int, note: Note | None = None
+    ) -> list[memoryview | None]: ...
     def read_end(self, path: str, nbytes: int) -> memoryview | None: ...
     def read_parts(self, path: str, requests: Sequence[Request]) -> list[memoryview] | None: ...
     def size(self, path: str) -> int | None: ...
@@ -101,13 +112,15 @@ class RemoteFiles:
         self.denied = ""
         self._denying = threading.Lock()
 
-    def read(self, path: str, nbytes_most: int) -> memoryview | None:
+    def read(self, path: str, nbytes_most: int, note: Note | None = None) -> memoryview | None:
         """A whole file, or None if there is none. One that is longer than `nbytes_most` is refused before it comes."""
         import obstore
 
         try:
             answer = obstore.get(self.client, path)
             self._check_length(path, answer.meta["size"], nbytes_most)
+            if note is not None:
+                note(path, _identity(answer.meta))
             return memoryview(answer.bytes())
         except SourceError:
             raise
@@ -115,16 +128,18 @@ class RemoteFiles:
             self._failed(path, error)
             return None
 
-    def read_many(self, paths: Sequence[str], nbytes_most: int) -> list[memoryview | None]:
+    def read_many(self, paths: Sequence[str], nbytes_most: int, note: Note | None = None) -> list[memoryview | None]:
         """Several whole files at once, in their order."""
         if len(paths) == 1:
-            return [self.read(paths[0], nbytes_most)]
+            return [self.read(paths[0], nbytes_most, note)]
         import obstore
 
         async def read(path: str) -> memoryview | None:
             try:
                 answer = await obstore.get_async(self.client, path)
                 self._check_length(path, answer.meta["size"], nbytes_most)
+                if note is not None:
+                    note(path, _identity(answer.meta))
                 return memoryview(await answer.bytes_async())
             except SourceError:
                 raise

@@ -8,6 +8,7 @@ nothing of what files and folders hold.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from octree_loader.sources import formats
@@ -34,6 +35,13 @@ class _Division(NamedTuple):
 def open_remote_location(location: str, options: Mapping[str, Any], placing: Placing) -> AssembledSource:
     """Open what lies at a URL; `options` as `cloud.Access`. Raises `SourceError`."""
     found = _find(location, options)
+    source = _open(found, placing)
+    if isinstance(found, _Stack):  # of a thousand planes one was looked at
+        return source
+    return replace(source, identity=(found[0] if isinstance(found, tuple) else found).identity())
+
+
+def _open(found: tuple[RemoteFile, str] | RemoteStore | _Stack, placing: Placing) -> AssembledSource:
     if isinstance(found, tuple):
         return formats.open_file(*found, placing)
     if isinstance(found, _Stack):

@@ -17,7 +17,7 @@ from octree_loader.sources.chunk_files import Fetch, Index
 from octree_loader.sources.cloud import Access, access_options, authorization, open_client
 from octree_loader.sources.locations import RemoteLocation, parse_remote
 from octree_loader.sources.remote_chunks import RemoteChunks, RemoteShards
-from octree_loader.sources.remote_files import DistantFiles, RemoteFiles
+from octree_loader.sources.remote_files import DistantFiles, Identity, RemoteFiles
 from octree_loader.sources.stores import DOCUMENT_BYTES, name_in, parse_document
 
 #: What may lie at the root of a dataset, asked for at once: Zarr v3 and v2, N5, Neuroglancer precomputed.
@@ -57,12 +57,21 @@ class DistantStore:
         self.files = files
         self._documents: dict[str, Any | None] = {}
         self._consolidated: dict[str, Any] = {}
+        self._identities: dict[str, Identity] = {}
         self._changing = threading.Lock()
         self._read(_ROOT)
         if all(document is None for document in self._documents.values()):
             reason = files.denied or f"{self.where} has none of {', '.join(_ROOT)}"
             raise SourceError(f"there is no dataset at {self.where}, or it may not be read: {reason}")
         self._consolidate()
+
+    def identity(self) -> str:
+        """What the documents that were read so far are like; "" where the store does not say of one of them.
+
+        Whoever writes chunks anew without writing any document is not noticed.
+        """
+        told = {path: identity.told() for path, identity in sorted(self._identities.items())}
+        return repr(told) if told and all(told.values()) else ""
 
     @property
     def kind(self) -> str:
@@ -135,7 +144,7 @@ class DistantStore:
         paths = list(paths)
         if not paths:
             return
-        found = self.files.read_many(paths, DOCUMENT_BYTES)
+        found = self.files.read_many(paths, DOCUMENT_BYTES, self._identities.__setitem__)
         parsed: dict[str, Any | None] = {}
         for path, data in zip(paths, found, strict=True):
             try:

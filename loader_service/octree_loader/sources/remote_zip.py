@@ -18,6 +18,7 @@ from typing import Any
 from octree_loader.sources.base import SourceError
 from octree_loader.sources.image_file import watched
 from octree_loader.sources.remote_file import RemoteFile
+from octree_loader.sources.remote_files import Note
 from octree_loader.sources.remote_store import DistantStore
 from octree_loader.sources.spans import Request, Span
 
@@ -73,8 +74,13 @@ class ZipMembers:
         """See `RemoteFiles.read`."""
         return self.read_many([path], nbytes_most)[0]
 
-    def read_many(self, paths: Sequence[str], nbytes_most: int) -> list[memoryview | None]:
-        """See `RemoteFiles.read_many`."""
+    def read_many(
+        self,
+        paths: Sequence[str],
+        nbytes_most: int,
+        note: Note | None = None,  # noqa: ARG002
+    ) -> list[memoryview | None]:
+        """See `RemoteFiles.read_many`; what a member is like tells the file around it."""
         entries = [self._entries.get(path) for path in paths]
         there = [entry for entry in entries if entry is not None]
         for entry in there:
