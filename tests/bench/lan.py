@@ -70,14 +70,19 @@ def measure(options: Options) -> Measurements:
                 found.add("tcp CURVE at 500 chunks/s: latency p99", "ms", percentile(latencies, 0.99), 10.0)
         for _ in range(options.repeat):
             with _daemon(folder, path, "clear"):
-                alone, _ = _crowd(folder, 1)
+                alone = _rate(_crowd(folder, 1))
             with _daemon(folder, path, "clear"):
-                together, least = _crowd(folder, _CLIENTS)
-            found.add(f"{_CLIENTS} clients: chunks/s of all / of one alone", "", together / alone, 0.9, ">=")
-            found.add(
-                f"{_CLIENTS} clients: least share / equal share", "", least, note="when the first has all it wants"
-            )
+                together = _crowd(folder, _CLIENTS)
+            found.add(f"{_CLIENTS} clients: chunks/s of all / of one alone", "", _rate(together) / alone, 0.9, ">=")
+            found.add(f"{_CLIENTS} clients: least share / equal share", "", _least_share(together))
             found.add("one client alone", "chunks/s", alone)
+            with _daemon(folder, path, "clear"):
+                modest = _rate(_crowd(folder, _CLIENTS, 32)[1:])
+            with _daemon(folder, path, "clear"):
+                beside_greedy = _rate(_crowd(folder, _CLIENTS, 1024)[1:])
+            found.add(
+                "15 clients beside one that wants 1,024 chunks at once / 32", "", beside_greedy / modest, 0.8, ">="
+            )
     return found
 
 
@@ -220,38 +225,56 @@ def _send_bare(pipe: Any, curve: bool) -> None:
 # --- many clients ----------------------------------------------------------------------------------------------------
 
 
-def _crowd(folder: Path, count: int) -> tuple[float, float]:
-    """Clients that want 4,096 chunks between them: chunks a second of all, and the least share of an equal one."""
+def _crowd(folder: Path, count: int, at_once: int | None = None) -> list[tuple[float, list[float]]]:
+    """Clients that want 4,096 chunks between them: when each began, and when each of its chunks came.
+
+    `at_once`: the first of them wants so many at a time, and a quarter of all chunks.
+    """
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(count + 1), context.Queue()
     address = f"ipc://{folder}/clear.sock"
-    processes = [context.Process(target=_one, args=(address, n, count, barrier, results)) for n in range(count)]
+    everything = _ACROSS * _ACROSS
+    first = everything // 4 if at_once else everything // count
+    processes = []
+    for number in range(count):
+        low = 0 if number == 0 else first + (everything - first) * (number - 1) // (count - 1)
+        high = first if number == 0 else first + (everything - first) * number // (count - 1)
+        room = at_once if at_once and number == 0 else max(32, 512 // count)
+        processes.append(context.Process(target=_one, args=(address, number, low, high, room, barrier, results)))
     for process in processes:
         process.start()
     barrier.wait(120)
-    times = [results.get(timeout=120) for _ in processes]
+    times = {number: (began, arrivals) for number, began, arrivals in (results.get(timeout=120) for _ in processes)}
     for process in processes:
         process.join()
-    began = min(begin for begin, _ in times)
+    return [times[number] for number in range(count)]
+
+
+def _rate(times: list[tuple[float, list[float]]]) -> float:
+    """Chunks a second of all of them together."""
     ended = max(arrivals[-1] for _, arrivals in times)
+    return sum(len(arrivals) for _, arrivals in times) / (ended - min(began for began, _ in times))
+
+
+def _least_share(times: list[tuple[float, list[float]]]) -> float:
+    """What the one that got least had of an equal share when the first had all it wanted."""
     first = min(arrivals[-1] for _, arrivals in times)
     counts = [sum(1 for at in arrivals if at <= first) for _, arrivals in times]
-    return sum(len(arrivals) for _, arrivals in times) / (ended - began), min(counts) / (sum(counts) / len(counts))
+    return min(counts) / (sum(counts) / len(counts))
 
 
-def _one(address: str, number: int, count: int, barrier: Barrier, results: Any) -> None:
+def _one(address: str, number: int, low: int, high: int, room: int, barrier: Barrier, results: Any) -> None:
     connection = Connection(address, f"client {number}")
     connection.wait_until_open(30)
     dataset = connection.describe("image").id
     news = threading.Event()
     inbox = connection.open_view(news.set)
-    todo = iter(range(number * _ACROSS * _ACROSS // count, (number + 1) * _ACROSS * _ACROSS // count))
+    todo = iter(range(low, high))
     wanted: dict[ChunkKey, Wanted] = {}
     arrivals: list[float] = []
     barrier.wait(120)
     began = time.monotonic()
     while True:
-        room = max(32, 512 // count)
         if len(wanted) <= room // 2:
             while len(wanted) < room and (place := next(todo, None)) is not None:
                 entry = _entry(dataset, place, place)
@@ -266,4 +289,4 @@ def _one(address: str, number: int, count: int, barrier: Barrier, results: Any) 
                 now = time.monotonic()
                 arrivals += [now for ready in event.ready if wanted.pop(ready.key, None) is not None]
     connection.close()
-    results.put((began, arrivals))
+    results.put((number, began, arrivals))
