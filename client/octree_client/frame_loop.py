@@ -25,7 +25,7 @@ from octree_protocol.messages import ViewerSettings
 
 #: Milliseconds of our own work that a frame should take at most, and how many of it go into paging at least: what
 #: planning and drawing take more of, where there are many layers, uploads take less of.
-_OWN_MS, _UPLOAD_LEAST_MS, _UPLOAD_MOST_MS = 3.6, 1.0, 3.0
+_OWN_MS, _UPLOAD_LEAST_MS, _UPLOAD_MOST_MS = 3.6, 1.5, 3.0
 
 #: How much the last frame counts in the estimate of what planning and drawing take.
 _LAST_COUNTS = 0.1

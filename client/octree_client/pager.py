@@ -58,6 +58,12 @@ _PREFETCH_MOST = 32
 #: What is prefetched of other positions: bytes, and chunks.
 _NEXT_BYTES, _NEXT_MOST = 64 << 20, 256
 
+#: Milliseconds that a flush of uploads costs, however few they are.
+_FLUSH_MS = 0.25
+
+#: Bytes that the layer whose turn is first uploads in any case.
+_LEAST_BYTES = 512 << 10
+
 #: Milliseconds of a frame for uploads of what nobody sees yet.
 _IDLE_MS = 1.0
 
@@ -299,6 +305,9 @@ class LayerPager:
             budget_ms = min(budget_ms, _IDLE_MS)
         spare = spare_tiles(self.pieces, self.ideal or 0)
         room = self.atlas.tiles.available(self._used) + len(spare)
+        if least and self._candidates:
+            # Small chunks come several at a time, whatever an estimate says: so that it is corrected, too.
+            least = max(least, _LEAST_BYTES // max(1, self._candidates[0].nbytes))
         planned = plan_uploads(self._candidates, budget_ms, self._cost, room, least)
         arena, frame = self.connection.arena, self._frame
         if planned and arena is not None:
@@ -318,7 +327,8 @@ class LayerPager:
             came = (one.chunk for one in planned if one.spares and one.chunk in resident)
             self.fading.came(came, time.monotonic())
             frame.spent_ms = (time.thread_time() - cpu) * 1e3
-            self._cost.measured(frame.uploads, frame.uploaded_bytes, frame.spent_ms)
+            # What a flush costs however little it sends is no chunk's: taken for one, it would never be seen to fall.
+            self._cost.measured(frame.uploads, frame.uploaded_bytes, max(0.0, frame.spent_ms - _FLUSH_MS))
         self._frame.upload_ms = (time.perf_counter() - began) * 1e3
         return self._frame
 

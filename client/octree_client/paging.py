@@ -83,7 +83,7 @@ class UploadCost:
 
     __slots__ = ("_bb", "_bt", "_guess", "_memory", "_nb", "_nn", "_nt", "each_ms", "mib_ms")
 
-    def __init__(self, each_ms: float = 0.015, mib_ms: float = 0.08, memory: float = 0.9) -> None:
+    def __init__(self, each_ms: float = 0.015, mib_ms: float = 0.08, memory: float = 0.75) -> None:
         self.each_ms, self.mib_ms = each_ms, mib_ms
         self._guess = each_ms, mib_ms
         self._memory = memory
@@ -98,7 +98,7 @@ class UploadCost:
         if uploads <= 0:
             return
         # A pause of the machine in the middle of an upload says little; one that repeats is believed soon enough.
-        ms = min(max(ms, 0.0), 8.0 * self.estimate(uploads, nbytes) + 0.05)
+        ms = min(max(ms, 0.0), 3.0 * self.estimate(uploads, nbytes) + 0.05)
         n, b, keep = float(uploads), nbytes * _MIB, self._memory
         self._nn = keep * self._nn + n * n
         self._nb = keep * self._nb + n * b

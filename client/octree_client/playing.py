@@ -17,7 +17,7 @@ MODES: tuple[str, ...] = get_args(PlayMode)
 FPS_MOST = 240.0
 
 #: Seconds of play that are prefetched.
-_AHEAD_S = 0.4
+_AHEAD_S = 0.25
 
 #: Places that are prefetched in the direction of movement, and against it.
 _AHEAD_MOST, _STEP_AHEAD, _STEP_BEHIND = 8, 2, 1
