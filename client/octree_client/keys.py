@@ -85,6 +85,7 @@ BINDINGS: dict[str, tuple[Binding | None, ...]] = {
         Binding("toggle_minimap", ("M",), "M", "Map", checkable=True),
         Binding("toggle_axes", ("X",), "X", "Axes", checkable=True),
         Binding("toggle_overlay", ("L",), "L", "Levels and status of cells", checkable=True),
+        Binding("toggle_fade", ("Shift+F",), "Shift+F", "Fade new pieces in", checkable=True),
         Binding("toggle_statistics", ("F",), "F", "What frames cost", checkable=True),
         None,
         Binding("toggle_theme", ("T",), "T", "Dark or light"),

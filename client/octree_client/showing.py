@@ -14,6 +14,9 @@ from octree_client.remembered import Remembered
 if TYPE_CHECKING:
     from octree_client.window import ViewerWindow
 
+#: How long a new piece fades in, where one likes that.
+_FADE_MS = 150.0
+
 
 class Showing(QObject):  # type: ignore[misc]
     """Commands that show and hide. What they set is remembered.
@@ -63,6 +66,7 @@ class Showing(QObject):  # type: ignore[misc]
             "toggle_scale_bar": remembered.scale_bar,
             "toggle_minimap": remembered.minimap,
             "toggle_axes": remembered.axes,
+            "toggle_fade": remembered.fade,
             "toggle_overlay": viewer is not None and any(layer.overlay for layer in viewer.layers),
             "play": viewer is not None and viewer.playing is not None,
             "toggle_system": window.system.isVisible(),
@@ -110,6 +114,16 @@ class Showing(QObject):  # type: ignore[misc]
     def toggle_axes(self) -> None:
         """Names of the axes, or not."""
         self._set(axes=not self.remembered.axes)
+
+    def toggle_fade(self) -> None:
+        """Whether new pieces fade in, or are there at once."""
+        self._set(fade=not self.remembered.fade)
+        self.apply_fade()
+
+    def apply_fade(self) -> None:
+        """Have the viewer do what is remembered."""
+        if self._window.viewer is not None:
+            self._window.viewer.fade_ms = _FADE_MS if self.remembered.fade else 0.0
 
     def toggle_theme(self) -> None:
         """Dark, light, dark ..."""

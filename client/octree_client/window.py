@@ -261,6 +261,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.dims_bar.set_play(self.showing.remembered.fps, self.showing.remembered.play_mode)
         self.dims_bar.on_play = self.showing.play_axis
         self.dims_bar.on_play_changed = self.showing.set_play
+        self.showing.apply_fade()
         self._layers_changed()
         if self._options.center is None and self._options.pixel_size is None and self._options.link is None:
             QTimer.singleShot(0, self._fit)

@@ -66,6 +66,7 @@ EFFECTS: dict[str, Callable[[Any], Any]] = {
     "toggle_theme": lambda w: (w.showing.theme.name, w.palette().window().color().name()),
     "toggle_full_screen": lambda w: w.isFullScreen(),
     "toggle_keys": lambda w: w.key_card.isVisible(),
+    "toggle_fade": lambda w: w.viewer.fade_ms,
     "toggle_system": lambda w: (w.system.isVisible(), w.system.is_working),
     "toggle_visible": lambda w: w.viewer.layers[0].visible,
     "full_range": lambda w: w.viewer.layers[0].contrast_limits,

@@ -21,7 +21,7 @@ BARE = Remembered(scale_bar=False, minimap=False, axes=False)
 
 def settle(window: Any, qtbot: Any) -> None:
     """Until the words follow the picture."""
-    qtbot.waitUntil(lambda: not window.gestures.timer.isActive() and window.viewer.is_final(), timeout=15000)
+    qtbot.waitUntil(lambda: not window.gestures.timer.isActive() and window.viewer.is_final(), timeout=30000)
     window.refresh()
 
 
