@@ -234,6 +234,8 @@ def plan_spec(
     usual = "on-demand" if is_remote(spec.location) else "background"
     when = _choice(spec, "make_levels", ("background", "on-demand"), usual)
     described, sampled = look(spec)
+    if described.warning:
+        log.warning("dataset %r: %s", spec.name, described.warning)
     if which == "zero-only":
         described = replace(described, levels=described.levels[:1])
     plan = plan_dataset(number, spec.name, described, tile_size)

@@ -63,18 +63,18 @@ def fingerprint(
     """What a dataset is now: another text once it has changed, "" where that cannot be told.
 
     Of a file its length and time of change; of a folder that of its first `ENTRIES_LOOKED_AT` entries, from the top
-    down, and what its metadata say. Of what is far away its `identity` (`base.SourceDescription`). What a factory makes
-    and what lies in memory has none.
+    down, and what its metadata say; of both, and of what is far away, their `identity` (`base.SourceDescription`). What
+    a factory makes and what lies in memory has none.
     """
     if is_remote(location):
-        place = f"{location} {identity}" if identity else ""
+        place = location if identity else ""
     else:
         place = os.path.realpath(os.path.expanduser(location.removeprefix("file://")))
         if not os.path.exists(place) or place.startswith("/dev/shm/"):
             place = ""
     if not place:
         return ""
-    said = json.dumps([place, dict(options), repr(levels), dtype], sort_keys=True, default=str)
+    said = json.dumps([place, dict(options), repr(levels), dtype, identity], sort_keys=True, default=str)
     seen = hashlib.sha256(said.encode())
     try:
         if not is_remote(location):

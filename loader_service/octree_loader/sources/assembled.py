@@ -56,7 +56,9 @@ class Placing:
 
 @dataclass(frozen=True, slots=True)
 class AssembledSource:
-    """A `base.Source` of one array a level. Make it with `assemble`. `identity`: see `base.SourceDescription`."""
+    """A `base.Source` of one array a level. Make it with `assemble`. `identity`, `warning`: as in
+    `base.SourceDescription`.
+    """
 
     axes: tuple[Axis, ...]
     dtype: np.dtype[Any]
@@ -67,6 +69,7 @@ class AssembledSource:
     kind: str = "intensity"
     channels: tuple[Channel, ...] = ()
     identity: str = ""
+    warning: str = ""
 
     def sample(
         self, level: int, places: Sequence[NDArray[np.intp]], until: float, clock: Callable[[], float]

@@ -90,7 +90,8 @@ class Describable(Protocol):
 class SourceDescription:
     """A `Describable` that is only data: what planning works from, and what may be kept without the source.
 
-    `identity` tells what is far away from what it was once it has changed; "" where that cannot be told.
+    `identity` is another text once what is far away, or lies in several files, has changed; "" where that cannot be
+    told. `warning` is for people: why they may not see what they expect.
     """
 
     axes: tuple[Axis, ...]
@@ -101,6 +102,7 @@ class SourceDescription:
     kind: str = "intensity"
     channels: tuple[Channel, ...] = ()
     identity: str = ""
+    warning: str = ""
 
 
 def describe(source: Describable) -> SourceDescription:
@@ -114,6 +116,7 @@ def describe(source: Describable) -> SourceDescription:
         getattr(source, "kind", "intensity"),
         getattr(source, "channels", ()),
         getattr(source, "identity", ""),
+        getattr(source, "warning", ""),
     )
 
 

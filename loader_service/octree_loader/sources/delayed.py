@@ -28,6 +28,7 @@ class DelayedSource:
         self.kind: str = getattr(source, "kind", "intensity")
         self.channels: tuple[Channel, ...] = getattr(source, "channels", ())
         self.identity: str = getattr(source, "identity", "")
+        self.warning: str = getattr(source, "warning", "")
         self._source = source
         self._seconds = seconds
         self._sleep = sleep

@@ -7,9 +7,11 @@ tifffile reads the structure; `tiff_pages` reads the voxels. Several images in o
 from __future__ import annotations
 
 import math
+import os
 import threading
 import weakref
 from collections.abc import Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ import numpy as np
 from octree_loader.sources.assembled import AssembledSource, LevelArray, Placing, assemble
 from octree_loader.sources.base import SourceError
 from octree_loader.sources.image_file import ImageFile, watched
+from octree_loader.sources.ome_files import Others, look_beside, look_far_away, other_files
 from octree_loader.sources.placement import axis_named
 from octree_loader.sources.remote_file import RemoteStream
 from octree_loader.sources.tiff_files import Files, LocalFiles, RemoteFiles
@@ -48,7 +51,7 @@ def open_tiff(image: ImageFile, inner: str, options: Placing) -> AssembledSource
 
 def _open_image(path: str, stream: Any, inner: str, options: Placing) -> AssembledSource:
     file = _open(path, stream)
-    images = _images(file, path)
+    images, others = _images(file, path, stream)
     if not inner:
         number = 0
     elif inner.isdecimal() and int(inner) < len(images):
@@ -78,14 +81,15 @@ def _open_image(path: str, stream: Any, inner: str, options: Placing) -> Assembl
     usable = [n if math.isfinite(n) and 0 < n < 1e300 else 0.0 for n in numbers]
     scale = tuple(usable) if any(usable) else None
     named = tuple(axis_named(label.lower(), _KINDS.get(label), units.get(label, "")) for label in labels)
-    return assemble(path, arrays, Placing(named, (scale,), (), None, None, channels), options)
+    source = assemble(path, arrays, Placing(named, (scale,), (), None, None, channels), options)
+    return replace(source, warning=others.warning, identity=others.identity)
 
 
 def images_inside(image: ImageFile) -> list[tuple[str, str]]:
     """Names of the images in a file, and places inside of it, if it has several."""
     stream = image.stream()
     with watched(stream):
-        images = _images(_open(image.where, stream), image.where)
+        images, _ = _images(_open(image.where, stream), image.where, stream)
     if len(images) < 2:
         return []
     names = [str(levels[0].name or "").strip().replace("/", "_") for levels in images]
@@ -109,7 +113,7 @@ def _open(path: str, stream: Any) -> Any:
     return file
 
 
-def _images(file: Any, path: str) -> list[list[Any]]:
+def _images(file: Any, path: str, stream: Any) -> tuple[list[list[Any]], Others]:
     """The series of a file, each as its levels; pages that are smaller versions of the first belong to it."""
     try:
         said = str(file.pages.first.description or "")
@@ -117,6 +121,8 @@ def _images(file: Any, path: str) -> list[list[Any]]:
             raise SourceError(f"{path} has a description longer than {_XML_CHARACTERS >> 20} MiB: it is damaged")
         if defines_entities(said):
             raise SourceError(f"{path} has a description with XML entities of its own, which no microscope writes")
+        names = other_files(said, os.path.basename(path))
+        others = look_far_away(path, names) if isinstance(stream, RemoteStream) else look_beside(path, names)
         series = [entry for entry in file.series if entry.keyframe.dtype is not None and 0 not in entry.shape]
     except SourceError:
         raise
@@ -135,7 +141,7 @@ def _images(file: Any, path: str) -> list[list[Any]]:
             if all(a < b for a, b in zip(_plane(levels), _plane(first[-1]), strict=True)):
                 first.append(levels)
         images = [first, *(levels for levels in images[1:] if levels[0] not in first)]
-    return images
+    return images, others
 
 
 def defines_entities(xml: str) -> bool:
