@@ -5,17 +5,15 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octree_loader.chunk import Chunk, LevelCut
+from octree_loader.chunk import Chunk
 from octree_loader.delay import ViewQueue
-from octree_protocol.geometry import Level
 from octree_protocol.keys import ChunkKey
 
-CUT = LevelCut(Level((640,), (16,), (1.0,), (0.0,)), 1)
 ENTRIES = st.lists(st.tuples(st.floats(0, 100), st.integers(0, 1000)), max_size=30)
 
 
 def chunks(entries: list[tuple[float, int]]) -> list[tuple[float, int, Chunk]]:
-    return [(due, rank, Chunk(ChunkKey(0, 0, (n,)), CUT, 0.0)) for n, (due, rank) in enumerate(entries)]
+    return [(due, rank, Chunk(ChunkKey(0, 0, (n,)), (16,), 16, 0.0)) for n, (due, rank) in enumerate(entries)]
 
 
 @settings(deadline=None, max_examples=200)
