@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from octree_client.connection import ConnectionFailed, DatasetUnavailable
-from octree_client.embedded import DaemonDied
 from octree_client.reading import ChunkUnreadable, LevelArray
 from octree_client.session import Image, Session, connect, open
-from octree_client.trust import NotTrusted
+from octree_client.transport.connection import ConnectionFailed, DatasetUnavailable
+from octree_client.transport.embedded import DaemonDied
+from octree_client.transport.trust import NotTrusted
 
 if TYPE_CHECKING:
-    from octree_client.scripting import run, show
+    from octree_client.gui.scripting import run, show
     from octree_client.viewer import Viewer
 
 __all__ = [
@@ -41,7 +41,7 @@ def __getattr__(name: str) -> Any:
 
         return Viewer
     if name in ("run", "show"):
-        from octree_client import scripting
+        from octree_client.gui import scripting
 
         return getattr(scripting, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -362,7 +362,7 @@ def open_canvas(
                 from octree_client.canvas_egl import open_egl_canvas
 
                 return open_egl_canvas(size, handlers, background)
-            from octree_client.canvas_qt import open_qt_canvas
+            from octree_client.gui.canvas_qt import open_qt_canvas
 
             return open_qt_canvas(size, visible, title, handlers, background, parent)
         except (CanvasError, ImportError, OSError, RuntimeError) as error:

@@ -85,7 +85,7 @@ def _release_qt() -> None:
     """Let go of a context that Qt holds in this thread: EGL and GLX refuse to take it over from each other."""
     import sys
 
-    qt = sys.modules.get("octree_client.canvas_qt")
+    qt = sys.modules.get("octree_client.gui.canvas_qt")
     if qt is not None:
         qt.release_current()
 

@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _exit_code(error: OctreeError) -> int:
     """Each error knows its own; those of the session are unavailable daemons, but for datasets."""
     from octree_client.canvas import CanvasError
-    from octree_client.connection import ConnectionFailed, DatasetUnavailable
+    from octree_client.transport.connection import ConnectionFailed, DatasetUnavailable
 
     if isinstance(error, ExportRefused):
         return EXIT_USAGE
@@ -284,7 +284,7 @@ def _take_link(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from octree_client.desktop import show_window, signals_noted
+    from octree_client.gui.desktop import show_window, signals_noted
     from octree_client.opening import Opening, ViewOptions
 
     if options.screenshot is not None or options.export is not None:
@@ -308,7 +308,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def _list() -> int:
     """This user's daemons, and those that the network tells of."""
-    from octree_client.discovery import describe_found, find_daemons, local_sockets
+    from octree_client.transport.discovery import describe_found, find_daemons, local_sockets
 
     for address in local_sockets():
         print(f"yours  {address}")
@@ -324,7 +324,7 @@ def _ask_about_key(place: str) -> str | None:
     """Ask whoever sits there whether an announced key is the right one, as ssh does; nobody there is a no."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
-    from octree_client.discovery import find_daemons, key_announced_for
+    from octree_client.transport.discovery import find_daemons, key_announced_for
     from octree_protocol.curve_keys import fingerprint
 
     key = key_announced_for(place, find_daemons())

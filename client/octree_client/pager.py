@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octree_client.camera import Camera, PlaneLevel
-from octree_client.connection import Connection
 from octree_client.cover import (
     Piece,
     PlaneChunk,
@@ -29,8 +28,6 @@ from octree_client.cover import (
 )
 from octree_client.fading import Fading, layered, without
 from octree_client.following import Planned, following_set
-from octree_client.heard import Heard
-from octree_client.inbox import Lost, Reopened
 from octree_client.layer_frame import LayerFrame
 from octree_client.level_choice import affordable_level, choose_level, whole_level
 from octree_client.paging import Candidate, UploadCost, candidates, plan_uploads
@@ -38,8 +35,11 @@ from octree_client.placing import Plane, Position, middle
 from octree_client.plane_atlas import PlaneAtlas
 from octree_client.plane_grid import Rect, visible_cells
 from octree_client.prefetch import Motion, is_still, predicted_view, prefetch_cells
-from octree_client.said import Said
 from octree_client.slices import KeyTemplate
+from octree_client.transport.connection import Connection
+from octree_client.transport.heard import Heard
+from octree_client.transport.inbox import Lost, Reopened
+from octree_client.transport.said import Said
 from octree_client.uploading import upload_chunks
 from octree_client.visuals.tiled_image import TiledImage
 from octree_client.working_set import working_set

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from octree_client.connection import Connection
-from octree_client.inbox import Lost, Reopened
+from octree_client.transport.connection import Connection
+from octree_client.transport.inbox import Lost, Reopened
 from octree_protocol.errors import OctreeError
 from octree_protocol.geometry import Dataset, Level
 from octree_protocol.keys import ChunkKey

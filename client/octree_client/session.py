@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from octree_client.connection import CACHE_BYTES, Connection, ConnectionFailed, ConnectionState
-from octree_client.embedded import DaemonDied, EmbeddedDaemon
 from octree_client.reading import LevelArray
-from octree_client.trust import keys_for, remember
+from octree_client.transport.connection import CACHE_BYTES, Connection, ConnectionFailed, ConnectionState
+from octree_client.transport.embedded import DaemonDied, EmbeddedDaemon
+from octree_client.transport.trust import keys_for, remember
 from octree_protocol.geometry import Axis, Dataset
 from octree_protocol.messages import Status
 

@@ -96,7 +96,7 @@ class Viewer:
     ) -> None:
         if canvas is None:
             if visible:
-                from octree_client.application import qt_application
+                from octree_client.gui.application import qt_application
 
                 qt_application()
             title = f"{image.name} - octree-view" if image is not None else "octree-view"
@@ -481,6 +481,6 @@ class Viewer:
 def _driver_for(canvas: Canvas) -> Driver:
     if canvas.native is None:
         return HeadlessDriver()
-    from octree_client.driver_qt import QtDriver
+    from octree_client.gui.driver_qt import QtDriver
 
     return QtDriver()

@@ -7,16 +7,16 @@ from html import escape
 from typing import Any
 
 from octree_client import readout
-from octree_client.appearance import Theme
 from octree_client.colormaps import colormap_table
-from octree_client.connection import ConnectionState
+from octree_client.gui.appearance import Theme
+from octree_client.gui.panel import SidePanel
+from octree_client.gui.stage import Stage
+from octree_client.gui.stage_marks import BAR_LONGEST
+from octree_client.gui.status_bar import StatusBar
 from octree_client.layer import ImageLayer
 from octree_client.navigation import finest_scale
-from octree_client.panel import SidePanel
 from octree_client.scale_bar import scale_bar
-from octree_client.stage import Stage
-from octree_client.stage_marks import BAR_LONGEST
-from octree_client.status_bar import StatusBar
+from octree_client.transport.connection import ConnectionState
 from octree_client.viewer import Viewer
 from octree_protocol.keys import CellStatus
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from octree_client.connection import Connection
 from octree_client.dims import Dims
 from octree_client.layer import ImageLayer
 from octree_client.layer_list import LayerList
@@ -18,6 +17,7 @@ from octree_client.new_layers import LayerPlan
 from octree_client.pager import LayerPager
 from octree_client.placing import axes_of_world, placed, world_units
 from octree_client.session import Image
+from octree_client.transport.connection import Connection
 from octree_client.vram import share_out
 from octree_protocol.geometry import Dataset
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from octree_loader.actions import Load
 from octree_loader.orders import OpenDataset, Outcome
+from octree_loader.scheduling.actions import Load
 
 
 class PoolEvents(Protocol):

@@ -21,10 +21,10 @@ from octree_loader.describing import Looking, look_here
 from octree_loader.level_cache import CacheRoot, fingerprint
 from octree_loader.planning import DatasetPlan, plan_dataset
 from octree_loader.pyramid import Making, first_kept, missing_levels
-from octree_loader.rooted import RootFolder
 from octree_loader.sources.base import SourceError, SourceSpec
 from octree_loader.sources.inside import specs_inside
 from octree_loader.sources.locations import is_remote, shown_location
+from octree_loader.transport.rooted import RootFolder
 from octree_protocol import limits
 from octree_protocol.errors import OctreeError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from enum import Enum
 
-from octree_loader.actions import Client
-from octree_loader.delay import ViewQueue
-from octree_loader.outbox import Outbox
+from octree_loader.scheduling.actions import Client
+from octree_loader.scheduling.delay import ViewQueue
+from octree_loader.scheduling.outbox import Outbox
 from octree_protocol.geometry import Level
 from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import Ready

@@ -14,8 +14,8 @@ from octree_protocol.errors import OctreeError
 #: Sub-commands, and the modules whose ``main(arguments)`` they are. A file of such a name is served as ``./status``.
 COMMANDS = {
     "status": "octree_loader.status",
-    "probe": "octree_loader.probe",
-    "keys": "octree_loader.keys",
+    "probe": "octree_loader.monitoring.probe",
+    "keys": "octree_loader.transport.keys",
 }
 
 _EPILOG = """\

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from octree_loader.cluster.orders import Cluster, ClusterSettings
 from octree_loader.config_mistakes import choices, describe, show
 from octree_loader.config_models import Config, DatasetSettings, LoaderDefaults, PoolOverride
-from octree_loader.keys import SERVER_FILE, KeyUnusable, read_secret_key
+from octree_loader.transport.keys import SERVER_FILE, KeyUnusable, read_secret_key
 from octree_protocol.addresses import AddressError, parse_address
 from octree_protocol.curve_keys import key_folder
 from octree_protocol.errors import OctreeError

@@ -10,30 +10,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from octree_loader.actions import PoolSpec
-from octree_loader.announcement import Announcement
-from octree_loader.arena import Arena
 from octree_loader.catalog import Catalog
 from octree_loader.config import Config, resolve_cluster, resolve_pools
 from octree_loader.describing import look_apart, look_here
 from octree_loader.fork_server import fork_context
 from octree_loader.health import LoadLog, observe
 from octree_loader.instance import InstanceLock, default_address
-from octree_loader.keys import CLIENTS_FOLDER, SERVER_FILE, AllowedClients, read_secret_key
 from octree_loader.level_cache import CacheRoot
 from octree_loader.loop import Loop
 from octree_loader.memory import Segment, arena_bytes, remove_dead_segments, shared_directory
-from octree_loader.notify import Notifier
-from octree_loader.peers import Door, Guard
-from octree_loader.scheduler import Scheduler
+from octree_loader.monitoring.notify import Notifier
+from octree_loader.scheduling.actions import PoolSpec
+from octree_loader.scheduling.arena import Arena
+from octree_loader.scheduling.scheduler import Scheduler
 from octree_loader.server import Server
 from octree_loader.sources.base import SourceSpec
 from octree_loader.sources.foreseen import foreseen_imports
+from octree_loader.transport.announcement import Announcement
+from octree_loader.transport.keys import CLIENTS_FOLDER, SERVER_FILE, AllowedClients, read_secret_key
+from octree_loader.transport.peers import Door, Guard
 from octree_protocol.addresses import parse_address
 from octree_protocol.messages import ViewerSettings
 
 if TYPE_CHECKING:
-    from octree_loader.attendant import Attendant
+    from octree_loader.monitoring.attendant import Attendant
 
 log = logging.getLogger("octree.daemon")
 
@@ -182,7 +182,7 @@ def _make_attendant(config: Config) -> Attendant | None:
     notifier = Notifier.from_environment()
     if config.serve.health is None and notifier is None:
         return None
-    from octree_loader.attendant import Attendant
+    from octree_loader.monitoring.attendant import Attendant
 
     listen = None
     if config.serve.health is not None:

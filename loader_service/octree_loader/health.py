@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
-from octree_loader.actions import Load
+from octree_loader.monitoring.readiness import DatasetState
 from octree_loader.orders import Outcome
-from octree_loader.readiness import DatasetState
+from octree_loader.scheduling.actions import Load
 from octree_loader.sources.locations import shown_location
 from octree_protocol.errors import OctreeError
 from octree_protocol.messages import ArenaStatus, ClientStatus, DatasetStatus, PoolStatus, Status

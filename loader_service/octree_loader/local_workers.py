@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from typing import Literal
 
-from octree_loader.actions import Load
 from octree_loader.backends import PoolEvents
 from octree_loader.loop import Loop
 from octree_loader.memory import Segment
@@ -27,6 +26,7 @@ from octree_loader.orders import (
     encode_loads,
     encode_order,
 )
+from octree_loader.scheduling.actions import Load
 from octree_loader.spawning import Spawner, end
 from octree_loader.worker import Loader, run_process, serve
 

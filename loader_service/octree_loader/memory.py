@@ -3,7 +3,7 @@
 Knows nothing of slots (`arena`) or chunks. Linux only: what is promised here rests on `posix_fallocate(3)`, `flock(2)`
 and ``MADV_POPULATE_WRITE``. `multiprocessing.shared_memory` is not used: a process that attaches with it removes the
 owner's segment when it exits, and a segment larger than what is free is created without complaint and kills later.
-Viewers attach with `octree_client.shared`, which maps the same file read-only.
+Viewers attach with `octree_client.transport.shared`, which maps the same file read-only.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from types import TracebackType
 
 import numpy as np
 
-from octree_loader.arena import SMALLEST_ARENA_BYTES
 from octree_loader.liveness import HeldLock, Identity, is_gone, own_identity, start_of
+from octree_loader.scheduling.arena import SMALLEST_ARENA_BYTES
 from octree_protocol.errors import OctreeError
 from octree_protocol.messages import ArenaAddress
 from octree_protocol.slots import MAGIC, SEGMENT_HEADER_BYTES, TOKEN_BYTES, TOKEN_OFFSET

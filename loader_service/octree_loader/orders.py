@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from octree_loader.actions import Load
 from octree_loader.pyramid import Making
+from octree_loader.scheduling.actions import Load
 from octree_protocol.geometry import Dataset
 
 

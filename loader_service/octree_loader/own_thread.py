@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from octree_loader.actions import Load
 from octree_loader.backends import PoolEvents
 from octree_loader.memory import Segment
 from octree_loader.orders import LoadOrder, OpenDataset, order_of
+from octree_loader.scheduling.actions import Load
 from octree_loader.worker import Loader
 
 

@@ -9,7 +9,6 @@ import json
 import logging
 from typing import Literal
 
-from octree_loader.actions import Load
 from octree_loader.backends import Backend, PoolEvents
 from octree_loader.cluster.link import ClusterLink
 from octree_loader.cluster.orders import Cluster
@@ -19,6 +18,7 @@ from octree_loader.memory import Segment
 from octree_loader.orders import OpenDataset
 from octree_loader.own_thread import OwnThread
 from octree_loader.planning import DatasetPlan
+from octree_loader.scheduling.actions import Load
 from octree_loader.sources.base import SourceSpec
 from octree_loader.spawning import Spawner
 from octree_protocol.messages import ClusterStatus

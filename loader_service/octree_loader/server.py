@@ -13,21 +13,21 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from octree_loader.actions import BACKGROUND, Actions, Load
 from octree_loader.builder import Builder
 from octree_loader.catalog import Catalog, voxel_bytes
 from octree_loader.cluster.orders import Cluster
 from octree_loader.health import LoadLog, describe_status
-from octree_loader.inline import InlineSender
 from octree_loader.level_cache import LevelCache
 from octree_loader.loop import Loop
 from octree_loader.memory import Segment
 from octree_loader.orders import Outcome
-from octree_loader.peers import Client, Door, Guard, Peers
-from octree_loader.placement import Offer
 from octree_loader.planning import DatasetPlan
 from octree_loader.pools import Pools
-from octree_loader.scheduler import Scheduler
+from octree_loader.scheduling.actions import BACKGROUND, Actions, Load
+from octree_loader.scheduling.placement import Offer
+from octree_loader.scheduling.scheduler import Scheduler
+from octree_loader.transport.inline import InlineSender
+from octree_loader.transport.peers import Client, Door, Guard, Peers
 from octree_protocol import PROTOCOL_VERSION, limits
 from octree_protocol.messages import (
     Ack,

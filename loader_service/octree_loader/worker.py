@@ -29,7 +29,7 @@ from octree_loader.orders import (
     decode_order,
     encode_outcomes,
 )
-from octree_loader.profile import WAITING_DEPTH
+from octree_loader.scheduling.profile import WAITING_DEPTH
 from octree_loader.sources import open_source
 from octree_loader.sources.base import Piece, ReadChunk, Source, SourceError, SourceSpec
 from octree_loader.sources.derived import Unfinished, derive_source

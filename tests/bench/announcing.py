@@ -15,8 +15,8 @@ from tests.bench.figures import Measurements, percentile
 from tests.bench.sections import Options
 
 import octree_client
-from octree_client.connection import Connection
-from octree_client.inbox import Lost
+from octree_client.transport.connection import Connection
+from octree_client.transport.inbox import Lost
 from octree_protocol.keys import ChunkKey, Tier
 from octree_protocol.messages import Announce, Wanted
 

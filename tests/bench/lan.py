@@ -26,9 +26,9 @@ from tests.bench.data import CHUNK, EDGE, pyramid, warm
 from tests.bench.figures import Measurements, percentile
 from tests.bench.sections import Options
 
-from octree_client.connection import Connection
-from octree_client.inbox import Lost
-from octree_client.wire import CurveKeys
+from octree_client.transport.connection import Connection
+from octree_client.transport.inbox import Lost
+from octree_client.transport.wire import CurveKeys
 from octree_protocol.curve_keys import parse_key
 from octree_protocol.keys import ChunkKey, Tier
 from octree_protocol.messages import Announce, Wanted

@@ -12,11 +12,11 @@ from tests.bench.flight import SIZE
 from tests.bench.sections import Options
 
 from octree_client.camera import Camera
-from octree_client.connection import Connection
-from octree_client.inbox import Inbox
 from octree_client.pager import LayerPager
 from octree_client.plane_grid import visible_cells
 from octree_client.prefetch import Motion
+from octree_client.transport.connection import Connection
+from octree_client.transport.inbox import Inbox
 from octree_protocol.geometry import Axis, Dataset, Level
 from octree_protocol.messages import ViewerSettings, Wanted
 

@@ -15,7 +15,7 @@ from tests.bench.figures import Measurements
 from tests.bench.sections import Options
 
 import octree_client
-from octree_client.connection import Connection
+from octree_client.transport.connection import Connection
 from octree_protocol.geometry import Dataset
 from octree_protocol.keys import ChunkKey, Tier
 from octree_protocol.messages import Announce, Wanted

@@ -34,7 +34,7 @@ from tests.bench.figures import Measurements
 from tests.bench.sections import Options
 
 import octree_client
-from octree_client.connection import Connection, Lost
+from octree_client.transport.connection import Connection, Lost
 from octree_loader.worker import WORKERS_NICE
 from octree_protocol.keys import ChunkKey, Tier
 from octree_protocol.messages import Announce, Wanted

@@ -37,7 +37,7 @@ def canvas(open_test_canvas: Callable[..., Any]) -> Any:
 @pytest.fixture(scope="session")
 def qapp(display: str) -> Any:
     """Ours instead of the one of pytest-qt."""
-    from octree_client.application import qt_application
+    from octree_client.gui.application import qt_application
 
     assert display
     return qt_application()
@@ -48,7 +48,7 @@ def make_window(display: str, qtbot: Any) -> Iterator[Callable[..., Any]]:
     """Opens windows, waits until their image is there, closes them."""
     from qtpy.QtWidgets import QApplication
 
-    from octree_client.window import ViewerWindow
+    from octree_client.gui.window import ViewerWindow
 
     assert display
     made = []

@@ -249,7 +249,7 @@ def test_a_mistake_in_the_configuration(tmp_path: Path, capsys: Any) -> None:
 def test_a_screenshot_that_is_not_complete_in_time(
     session: octree_client.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    from octree_client.heard import Heard
+    from octree_client.transport.heard import Heard
 
     monkeypatch.setattr(Heard, "take", lambda *_: False)  # nothing ever comes
     path = tmp_path / "shot.png"
@@ -316,7 +316,7 @@ def test_a_signal_closes_the_window_and_ends_the_daemon(pyramid: Path, number: i
     """The window says when it shows the image, in the middle of a frame: that is when the signal comes."""
     code = f"""
         import sys
-        from octree_client import window
+        from octree_client.gui import window
         from octree_client.cli import main
         real = window.ViewerWindow.__init__
         def tell(self, *arguments):
@@ -353,7 +353,7 @@ def test_a_signal_while_it_is_being_opened_leaves_nothing(pyramid: Path, tmp_pat
     """The daemon has just been started, and its folder made; nobody has heard of it yet."""
     code = f"""
         import sys
-        from octree_client import embedded
+        from octree_client.transport import embedded
         from octree_client.cli import main
         real = embedded.EmbeddedDaemon.start
         def start(self):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from octree_client.connection import Connection, ConnectionFailed, ConnectionState
-from octree_client.inbox import Inbox, Lost, Reopened
+from octree_client.transport.connection import Connection, ConnectionFailed, ConnectionState
+from octree_client.transport.inbox import Inbox, Lost, Reopened
 from octree_protocol import PROTOCOL_VERSION, codec
 from octree_protocol.geometry import Axis, Dataset, Level
 from octree_protocol.keys import ChunkKey

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.client.pyramids import plain_dataset
 
-from octree_client.heard import Heard
 from octree_client.slices import KeyTemplate
+from octree_client.transport.heard import Heard
 from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import Announce, Failure, LoadTime, Ready
 

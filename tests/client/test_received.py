@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octree_client.asking import Asking
-from octree_client.received import ReceivedChunks
+from octree_client.transport.asking import Asking
+from octree_client.transport.received import ReceivedChunks
 from octree_protocol.errors import RemoteProtocolError
 from octree_protocol.keys import ChunkKey, Tier
 from octree_protocol.messages import Ready, Wanted

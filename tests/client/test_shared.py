@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from octree_client.shared import ArenaUnavailable, SharedArena
+from octree_client.transport.shared import ArenaUnavailable, SharedArena
 from octree_protocol.errors import RemoteProtocolError
 from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import Ready
@@ -68,7 +68,7 @@ def test_an_array_cannot_be_written(arena: SharedArena) -> None:
 def test_a_write_past_python_kills_the_writer_and_changes_nothing(arena: SharedArena, tmp_path: Path) -> None:
     code = f"""
 import ctypes
-from octree_client.shared import SharedArena
+from octree_client.transport.shared import SharedArena
 from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import Ready
 arena = SharedArena({str(tmp_path / "arena")!r}, {NBYTES}, {TOKEN.hex()!r})
@@ -188,7 +188,7 @@ def test_what_is_not_the_daemons_arena_is_refused(
 
 def test_nothing_of_the_daemons_house_or_of_the_screen_is_imported() -> None:
     code = (
-        "import sys, octree_client.shared\n"
+        "import sys, octree_client.transport.shared\n"
         "bad = [m for m in sys.modules if m.split('.')[0] in ('octree_loader', 'vispy', 'qtpy', 'PyQt5')]\n"
         "assert not bad, bad"
     )

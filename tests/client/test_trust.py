@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from octree_client.trust import KnownServers, NotTrusted, keys_for, place_of, remember
+from octree_client.transport.trust import KnownServers, NotTrusted, keys_for, place_of, remember
 from octree_protocol.curve_keys import Key, fingerprint, format_key
 
 REMOTE = "tcp://LabServer:5570"

@@ -408,7 +408,7 @@ def test_a_window_without_an_image_waits_for_one(make_window: Callable[..., Any]
 def test_what_a_daemon_serves_can_be_chosen(
     window: Any, session: octree_client.Session, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from octree_client.served_dialog import ServedDialog
+    from octree_client.gui.served_dialog import ServedDialog
 
     def choose(dialog: Any) -> bool:
         assert dialog.list.count() == 4

@@ -42,7 +42,7 @@ def _opened_and_closed(session: octree_client.Session, qtbot: Any, times: int, w
     from qtpy.QtWidgets import QApplication
     from vispy.gloo.globject import GLObject
 
-    from octree_client.window import ViewerWindow
+    from octree_client.gui.window import ViewerWindow
 
     process = psutil.Process()
 

@@ -15,7 +15,7 @@ from tests.system.factories import plane
 from tests.system.obedience import Obedience
 
 import octree_client
-from octree_client.shared import SharedArena
+from octree_client.transport.shared import SharedArena
 from octree_loader.demo.pyramid import write_pyramid
 from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import AskStatus, Status

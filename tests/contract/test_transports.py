@@ -14,9 +14,9 @@ from tests.system.lab import Lab, inline_session, start_lab
 from tests.system.obedience import Obedience
 
 import octree_client
-from octree_client.received import ReceivedChunks
 from octree_client.session import Session
-from octree_client.shared import SharedArena
+from octree_client.transport.received import ReceivedChunks
+from octree_client.transport.shared import SharedArena
 from octree_loader.demo.pyramid import write_pyramid
 
 TRANSPORTS = ("ipc", "ipc inline", "tcp", "tcp with CURVE")

@@ -17,9 +17,9 @@ from tests.system.daemons import ROOT, octree_serve
 
 from octree_loader.config_models import Config, DaskSettings
 from octree_loader.health import Observation, PoolBooks
-from octree_loader.metrics import Exposition
-from octree_loader.profile import SPREAD_BOUNDS
-from octree_loader.readiness import PARTS, DatasetState, judge
+from octree_loader.monitoring.metrics import Exposition
+from octree_loader.monitoring.readiness import PARTS, DatasetState, judge
+from octree_loader.scheduling.profile import SPREAD_BOUNDS
 from octree_protocol.addresses import parse_address
 from octree_protocol.messages import ArenaStatus, ClientStatus, DatasetStatus, PoolStatus, Status
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octree_loader.arena import SLAB_BYTES, SMALLEST_ARENA_BYTES, Allocation, Arena
+from octree_loader.scheduling.arena import SLAB_BYTES, SMALLEST_ARENA_BYTES, Allocation, Arena
 from octree_protocol import limits
 from octree_protocol.keys import ChunkKey
 from octree_protocol.slots import SEGMENT_HEADER_BYTES, SLOT_HEADER_BYTES

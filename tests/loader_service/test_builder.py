@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from tests.loader_service.ends import loaded, unfinished
 
-from octree_loader.actions import BACKGROUND, PoolSpec
-from octree_loader.arena import Arena
 from octree_loader.builder import Builder
 from octree_loader.planning import DatasetPlan, plan_dataset
 from octree_loader.pyramid import Making
-from octree_loader.scheduler import Scheduler
+from octree_loader.scheduling.actions import BACKGROUND, PoolSpec
+from octree_loader.scheduling.arena import Arena
+from octree_loader.scheduling.scheduler import Scheduler
 from octree_loader.sources.base import SourceDescription, StoredLevel
 from octree_protocol.geometry import Axis
 from octree_protocol.keys import ChunkKey, Tier

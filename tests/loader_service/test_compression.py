@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from octree_loader.compression import Compression, Encoded, encode
+from octree_loader.transport.compression import Compression, Encoded, encode
 
 BOTH = ("zstd", "lz4")
 

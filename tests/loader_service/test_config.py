@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from octree_loader import config_models, keys
-from octree_loader.arena import SMALLEST_ARENA_BYTES
+from octree_loader import config_models
 from octree_loader.config import (
     Config,
     ConfigError,
@@ -25,6 +24,8 @@ from octree_loader.config import (
     resolve_cluster,
     resolve_pools,
 )
+from octree_loader.scheduling.arena import SMALLEST_ARENA_BYTES
+from octree_loader.transport import keys
 
 # As it stands in napari's rendering guide, to the letter.
 NAPARI_EXAMPLE = """{

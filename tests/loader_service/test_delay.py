@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octree_loader.chunk import Chunk
-from octree_loader.delay import ViewQueue
+from octree_loader.scheduling.delay import ViewQueue
 from octree_protocol.keys import ChunkKey
 
 ENTRIES = st.lists(st.tuples(st.floats(0, 100), st.integers(0, 1000)), max_size=30)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octree_loader.delivery import Delivery
-from octree_loader.priority import rank
+from octree_loader.scheduling.priority import rank
+from octree_loader.transport.delivery import Delivery
 from octree_protocol.keys import ChunkKey, Tier
 from octree_protocol.messages import Ready, Wanted
 

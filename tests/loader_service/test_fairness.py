@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octree_loader.fairness import FairShare
+from octree_loader.scheduling.fairness import FairShare
 
 
 @settings(deadline=None, max_examples=200)

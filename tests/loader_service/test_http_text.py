@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octree_loader.http_text import REQUEST_BYTES, BadRequest, Request, answer, is_local_host, read_request
+from octree_loader.monitoring.http_text import REQUEST_BYTES, BadRequest, Request, answer, is_local_host, read_request
 
 
 def test_a_request_is_read_whole_or_not_yet() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octree_loader.allowance import Allowance
-from octree_loader.keys import AllowedClients, KeyUnusable, main, read_secret_key
+from octree_loader.transport.keys import AllowedClients, KeyUnusable, main, read_secret_key
 from octree_protocol.curve_keys import Key, format_key, parse_key
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octree_loader.link import Link
+from octree_loader.transport.link import Link
 from octree_protocol import limits
 
 MESSAGE = 128 << 10

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from octree_loader import memory
-from octree_loader.arena import SMALLEST_ARENA_BYTES
 from octree_loader.memory import (
     DEFAULT_ARENA_BYTES,
     SHARED_MEMORY,
@@ -26,6 +25,7 @@ from octree_loader.memory import (
     remove_dead_segments,
     shared_directory,
 )
+from octree_loader.scheduling.arena import SMALLEST_ARENA_BYTES
 from octree_protocol.messages import ArenaAddress
 from octree_protocol.slots import MAGIC, SEGMENT_HEADER_BYTES, TOKEN_BYTES, TOKEN_OFFSET
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from octree_loader.notify import Notifier
+from octree_loader.monitoring.notify import Notifier
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from octree_loader.loop import Loop
-from octree_loader.peers import Client, Door, Peers
+from octree_loader.transport.peers import Client, Door, Peers
 from octree_protocol import PROTOCOL_VERSION, codec
 from octree_protocol.messages import ClientMessage, Hello, Ping, Pong, Welcome
 

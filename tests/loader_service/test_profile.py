@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from octree_loader.profile import LoadProfile, Rate
+from octree_loader.scheduling.profile import LoadProfile, Rate
 
 
 def observed(wall: float, cpu: float, blocked: float, times: int = 30) -> LoadProfile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octree_loader.readiness import PARTS, DatasetState, judge, next_try
+from octree_loader.monitoring.readiness import PARTS, DatasetState, judge, next_try
 
 _STATES = st.sampled_from(["closed", "opening", "open", "unreadable"])
 _DATASETS = st.lists(

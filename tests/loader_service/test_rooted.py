@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from octree_loader.rooted import resolve_below
+from octree_loader.transport.rooted import resolve_below
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.loader_service.ends import failed, forgotten, loaded
 
-from octree_loader.actions import Actions, Load, PoolSpec, StopWorker
-from octree_loader.arena import Arena
 from octree_loader.chunk import ChunkState
-from octree_loader.placement import Offer
 from octree_loader.planning import plan_dataset
-from octree_loader.scheduler import Scheduler
+from octree_loader.scheduling.actions import Actions, Load, PoolSpec, StopWorker
+from octree_loader.scheduling.arena import Arena
+from octree_loader.scheduling.placement import Offer
+from octree_loader.scheduling.scheduler import Scheduler
 from octree_loader.sources.base import StoredLevel
 from octree_protocol.geometry import Axis
 from octree_protocol.keys import ChunkKey, Tier

@@ -9,10 +9,10 @@ import pytest
 from tests.loader_service.ends import failed
 from tests.loader_service.test_scheduler import CHUNK_BYTES, POOLS, TILE, Bench, wants
 
-from octree_loader.arena import Arena
-from octree_loader.gathering import GATHERED_MOST
 from octree_loader.planning import GATHERED_EDGE, plan_dataset
-from octree_loader.scheduler import Scheduler
+from octree_loader.scheduling.arena import Arena
+from octree_loader.scheduling.gathering import GATHERED_MOST
+from octree_loader.scheduling.scheduler import Scheduler
 from octree_loader.sources.base import StoredLevel
 from octree_protocol.geometry import Axis
 from octree_protocol.keys import ChunkKey

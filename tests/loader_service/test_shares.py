@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 from tests.loader_service.test_scheduler import TILE, Bench, Described, make_scheduler
 
-from octree_loader.actions import PoolSpec
 from octree_loader.planning import plan_dataset
-from octree_loader.profile import LoadProfile
+from octree_loader.scheduling.actions import PoolSpec
+from octree_loader.scheduling.profile import LoadProfile
 from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import Wanted
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from tests.system.daemons import Daemon, merged
 
-from octree_client.connection import Connection
 from octree_client.session import Session
-from octree_client.wire import CurveKeys
-from octree_loader import keys as loader_keys
+from octree_client.transport.connection import Connection
+from octree_client.transport.wire import CurveKeys
+from octree_loader.transport import keys as loader_keys
 from octree_protocol.curve_keys import parse_key
 
 

@@ -16,9 +16,9 @@ from tests.system.factories import plane
 from tests.system.obedience import Obedience
 
 import octree_client
-from octree_client.connection import Connection
-from octree_client.inbox import Lost
-from octree_client.received import ReceivedChunks
+from octree_client.transport.connection import Connection
+from octree_client.transport.inbox import Lost
+from octree_client.transport.received import ReceivedChunks
 from octree_loader.demo.pyramid import write_pyramid
 from octree_protocol import PROTOCOL_VERSION, codec, limits
 from octree_protocol.keys import ChunkKey
@@ -275,7 +275,7 @@ def test_another_major_version_is_refused_with_the_cure(daemon: Daemon) -> None:
 
 
 def test_a_client_of_another_major_version_says_so_at_once(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("octree_client.connection.PROTOCOL_VERSION", (2, 0))
+    monkeypatch.setattr("octree_client.transport.connection.PROTOCOL_VERSION", (2, 0))
     with pytest.raises(octree_client.ConnectionFailed, match="upgrade the daemon"):
         octree_client.connect(daemon.address)
 

@@ -21,7 +21,7 @@ from tests.system.factories import plane
 from tests.system.obedience import Obedience
 
 import octree_client
-from octree_client.connection import ConnectionState
+from octree_client.transport.connection import ConnectionState
 from octree_protocol.keys import ChunkKey
 
 Start = Callable[..., Daemon]

@@ -12,9 +12,9 @@ import pytest
 import zmq
 
 from octree_client import cli
-from octree_client.discovery import FoundDaemon, describe_found, find_daemons, key_announced_for
-from octree_client.trust import CurveKeys, remember
-from octree_loader.announcement import Announcement, reachable_at
+from octree_client.transport.discovery import FoundDaemon, describe_found, find_daemons, key_announced_for
+from octree_client.transport.trust import CurveKeys, remember
+from octree_loader.transport.announcement import Announcement, reachable_at
 
 HERE = ["127.0.0.1"]
 
@@ -74,7 +74,7 @@ def test_list_says_who_is_here(
     (tmp_path / "octree-serve").mkdir()
     (tmp_path / "octree-serve" / "default.sock").touch()
     found = [FoundDaemon("lab", ("tcp://192.0.2.7:5570",), "")]
-    monkeypatch.setattr("octree_client.discovery.find_daemons", lambda: found)
+    monkeypatch.setattr("octree_client.transport.discovery.find_daemons", lambda: found)
     assert cli.main(["--list"]) == 0
     said = capsys.readouterr().out
     assert f"ipc://{tmp_path}/octree-serve/default.sock" in said

@@ -17,8 +17,8 @@ from tests.system.tcp_proxy import TcpProxy
 
 import octree_client
 from octree_client.atlas import TileCache
-from octree_client.connection import ConnectionState
-from octree_client.received import ReceivedChunks
+from octree_client.transport.connection import ConnectionState
+from octree_client.transport.received import ReceivedChunks
 from octree_protocol import PROTOCOL_VERSION, codec, limits
 from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import Announce, Describe, Hello, Inline, Ping, Want, Wanted

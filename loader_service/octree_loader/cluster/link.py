@@ -19,7 +19,6 @@ from multiprocessing.process import BaseProcess
 
 import msgspec
 
-from octree_loader.actions import Load
 from octree_loader.backends import PoolEvents
 from octree_loader.cluster.bridge import run_bridge
 from octree_loader.cluster.claims import Claims
@@ -40,6 +39,7 @@ from octree_loader.cluster.orders import (
 from octree_loader.loop import Loop
 from octree_loader.memory import Segment
 from octree_loader.orders import PACKET_BYTES, OpenDataset, order_of
+from octree_loader.scheduling.actions import Load
 from octree_loader.spawning import Spawner, end
 from octree_protocol.slots import read_generation
 

@@ -1,0 +1,233 @@
+"""Commands that bring images into the window: files, folders, addresses, daemons, links, what is dropped on it.
+
+Each image is opened by a thread of its own (`Opening`); when it is there it becomes layers of the viewer. The sessions
+that are opened here end with the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMessageBox
+
+from octree_client import readout
+from octree_client import session as sessions
+from octree_client.gui.served_dialog import ServedDialog
+from octree_client.links import BadLink, ViewLink, is_link, read_link
+from octree_client.opening import Opening
+from octree_client.remembered import with_recent
+from octree_client.session import Image
+from octree_client.view_link import Place, image_at, open_place, place_of, show_link
+
+if TYPE_CHECKING:
+    from octree_client.gui.window import ViewerWindow
+
+
+class Adding(QObject):  # type: ignore[misc]
+    """See the module."""
+
+    _done = Signal(object, object)
+
+    def __init__(self, window: ViewerWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        self._openings: list[Opening] = []
+        self._waiting: dict[int, Opening] = {}
+        self._done.connect(self._opened, Qt.QueuedConnection)
+
+    @property
+    def under_way(self) -> int:
+        """How many images are being opened."""
+        return len(self._waiting)
+
+    def close(self) -> None:
+        """End every session that was opened here."""
+        self._waiting.clear()
+        for opening in self._openings:
+            opening.close()
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    def open_file(self) -> None:
+        """Ask for a file, and open it."""
+        if self._window.viewer is None:
+            return
+        path, _ = QFileDialog.getOpenFileName(self._window, "Open an image", self._folder())
+        if path:
+            self.add(path)
+
+    def open_folder(self) -> None:
+        """Ask for a folder, and open it."""
+        if self._window.viewer is None:
+            return
+        path = QFileDialog.getExistingDirectory(self._window, "Open a Zarr, or a folder of planes", self._folder())
+        if path:
+            self.add(path)
+
+    def open_address(self) -> None:
+        """Ask for a path, a URL or a link, and open it."""
+        if self._window.viewer is None:
+            return
+        text, well = QInputDialog.getText(self._window, "Open", "Path, URL or link (octree://…)")
+        if well and text.strip():
+            self.add(text.strip())
+
+    def add_served(self) -> None:
+        """Ask which of the images that a daemon serves, and add them."""
+        viewer = self._window.viewer
+        if viewer is None:
+            return
+        dialog = ServedDialog(self._window, viewer.sessions)
+        if dialog.exec_():
+            for session, name in dialog.chosen():
+                if session is not None:
+                    self._open(name, partial(_itself, session), partial(_dataset, name), keep=False)
+                else:
+                    self.add_place(Place("", dialog.address(), name))
+
+    # --- what is opened ----------------------------------------------------------------------------------------------
+
+    def add(self, text: str) -> None:
+        """Open a path, a URL, or a link; when it is there, it is added."""
+        if is_link(text):
+            self.add_link(text)
+        elif _is_address(text):
+            self.add_place(Place("", text, ""))
+        else:
+            self.add_place(Place(text, "", ""))
+
+    def add_place(self, place: Place) -> None:
+        """Open what is at a place."""
+        self._open(place.text, partial(open_place, place), image_at(place), recent=place.source)
+
+    def add_link(self, text: str) -> None:
+        """Ask whether a link is to be opened, and show it instead of what is shown."""
+        try:
+            link = read_link(text)
+        except BadLink as error:
+            self._say(f"Not opened: {error}", readout.BAD)
+            return
+        places = list(dict.fromkeys(place_of(layer) for layer in link.layers))
+        named = "\n".join(f"   {readout.shortened(place.text, 90)}" for place in places[:12])
+        answer = QMessageBox.question(
+            self._window,
+            "Open a link",
+            f"The link shows\n\n{named}\n\ninstead of what is shown now. Open it?",
+            QMessageBox.Open | QMessageBox.Cancel,
+            QMessageBox.Cancel,
+        )
+        if answer == QMessageBox.Open:
+            self.show_link(link, {})
+
+    def show_link(self, link: ViewLink, images: dict[Place, Image]) -> None:
+        """Show a link once all its images are there, or will not come. Those that are open already are given."""
+        places = [place for place in dict.fromkeys(place_of(layer) for layer in link.layers) if place not in images]
+        left = set(places)
+
+        def arrived(place: Place, image: Image | None) -> None:
+            left.discard(place)
+            if image is not None:
+                images[place] = image
+            if not left and self._window.viewer is not None and images:
+                show_link(self._window.viewer, link, images)
+                self._window.viewer_filled()
+
+        for place in places:
+            self._open(place.text, partial(open_place, place), image_at(place), then=partial(arrived, place))
+        if not places and self._window.viewer is not None:
+            show_link(self._window.viewer, link, images)
+
+    def dropped(self, data: Any) -> None:
+        """Open what was dropped on the window."""
+        for text in dropped_places(data):
+            self.add(text)
+
+    # --- how ---------------------------------------------------------------------------------------------------------
+
+    def _open(
+        self,
+        what: str,
+        open_session: Callable[[], sessions.Session],
+        choose: Callable[[sessions.Session], Image],
+        *,
+        recent: str = "",
+        keep: bool = True,
+        then: Callable[[Image | None], None] | None = None,
+    ) -> None:
+        opening = Opening(what, open_session, choose)
+        if keep:
+            self._openings.append(opening)
+        self._waiting[id(opening)] = opening
+        self._say(f"Opening {readout.shortened(what, 80)} …", readout.BUSY)
+        opening.when_done(lambda: self._done.emit(opening, (recent, then)))
+
+    def _opened(self, opening: Opening, about: tuple[str, Callable[[Image | None], None] | None]) -> None:
+        recent, then = about
+        if self._waiting.pop(id(opening), None) is None or self._window.viewer is None:
+            return
+        if opening.image is None:
+            self._say(f"{readout.shortened(opening.what, 60)} cannot be opened: {opening.error}", readout.BAD)
+            if then is not None:
+                then(None)
+            return
+        self._say("")
+        if recent:
+            place = recent if "://" in recent else str(Path(recent).expanduser().absolute())
+            showing = self._window.showing
+            showing.remembered = with_recent(showing.remembered, place)
+        if then is not None:
+            then(opening.image)
+        else:
+            first = not len(self._window.viewer.layers)
+            try:
+                self._window.viewer.add(opening.image)
+            except Exception as error:
+                self._say(f"{opening.image.name} cannot be shown: {error}", readout.BAD)
+                return
+            self._window.viewer_filled(first)
+
+    def _folder(self) -> str:
+        recent = [place for place in self._window.showing.remembered.recent if place.startswith("/")]
+        return str(Path(recent[0]).parent) if recent else str(Path.home())
+
+    def _say(self, text: str, mood: str = readout.CALM) -> None:
+        self._window.stage.notice.say(readout.Message(text, mood))
+
+    def fill_recent(self, menu: Any) -> None:
+        """A line for everything that was open."""
+        recent = self._window.showing.remembered.recent
+        for place in recent:
+            action = menu.addAction(readout.shortened(place, 70))
+            action.triggered.connect(lambda _=False, place=place: self.add(place))
+        if not recent:
+            menu.addAction("Nothing yet").setEnabled(False)
+
+    def paste(self) -> None:
+        """Open what is on the clipboard: a path, a URL or a link."""
+        text = QApplication.clipboard().text().strip()
+        if self._window.viewer is not None and text and "\n" not in text:
+            self.add(text)
+
+
+def dropped_places(data: Any) -> list[str]:
+    """The paths and URLs of what was dropped (`QMimeData`)."""
+    if data.hasUrls():
+        return [url.toLocalFile() if url.isLocalFile() else url.toString() for url in data.urls()]
+    text = data.text().strip() if data.hasText() else ""
+    return [line.strip() for line in text.splitlines() if line.strip()][:32]
+
+
+def _is_address(text: str) -> bool:
+    return text.startswith(("ipc://", "tcp://"))
+
+
+def _dataset(name: str, session: sessions.Session) -> Image:
+    return session.dataset(name)
+
+
+def _itself(session: sessions.Session) -> sessions.Session:
+    return session

@@ -1,0 +1,375 @@
+"""The window of ``octree-view``: it puts its parts together, and sees to opening and closing.
+
+Its thread does no I/O and waits for nothing. The parts: `gestures` moves the camera, `showing` shows and hides, `files`
+takes out pictures and links, `words` says how things stand, `panel` has the controls. It is there before the image is:
+`Opening` opens it in a thread meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import QAction, QHBoxLayout, QMainWindow, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from octree_client import readout
+from octree_client.canvas import open_canvas
+from octree_client.gui.adding import Adding, dropped_places
+from octree_client.gui.appearance import rgb
+from octree_client.gui.dims_bar import DimsBar
+from octree_client.gui.files import Files
+from octree_client.gui.gestures import Gestures
+from octree_client.gui.layer_commands import LayerCommands
+from octree_client.gui.layer_pictures import LayerPictures
+from octree_client.gui.menus import add_submenu, make_actions, make_menus
+from octree_client.gui.overlays import KeyCard
+from octree_client.gui.panel import SidePanel
+from octree_client.gui.showing import Showing
+from octree_client.gui.stage import Stage
+from octree_client.gui.status_bar import StatusBar
+from octree_client.gui.system_panel import SystemPanel
+from octree_client.opening import Opening, ViewOptions
+from octree_client.remembered import Remembered
+from octree_client.remembered_file import recall, remember
+from octree_client.session import Image
+from octree_client.view_link import place_of
+from octree_client.viewer import Viewer
+from octree_client.words import Words
+
+log = logging.getLogger("octree.window")
+
+#: Window at first, in logical pixels.
+DEFAULT_SIZE = (1280, 860)
+
+#: Below this the list of keys or the status line would be cut off.
+_SMALLEST_SIZE = (940, 600)
+
+#: Words and figures are brought up to date at most so often: nobody reads faster. Milliseconds.
+_REFRESH_MS = 66
+
+#: How often it is looked which parts of the axes are loaded. Seconds.
+_LOADED_S = 0.3
+
+#: How often the connection is looked at while no frames come. Milliseconds.
+_LOOK_MS = 500
+
+#: What stands in a window without an image.
+WELCOME = "Drop an image here, or press Ctrl+O\n\nCtrl+L opens a URL, Ctrl+D what a daemon serves, F1 lists all keys"
+
+#: Buttons over the picture: (action, drawing); None is a line.
+_TOOLS = (
+    ("home", "fit"),
+    ("one_to_one", "one-to-one"),
+    ("zoom_rectangle", "rectangle"),
+    None,
+    ("toggle_overlay", "grid"),
+    ("toggle_minimap", "map"),
+    None,
+    ("save_screenshot", "camera"),
+    ("copy_link", "link"),
+)
+
+
+class ViewerWindow(QMainWindow):  # type: ignore[misc]
+    """A window for one image.
+
+    Parameters
+    ----------
+    opening
+        Of the first image; or the image, if it is open. Without one the window waits for something to be opened.
+    size
+        (width, height) in logical pixels; what is remembered if left out.
+    options
+        How the image is shown at first.
+    remembered
+        What to begin with; what the file says if left out. What is given is not written back.
+
+    Attributes
+    ----------
+    viewer
+        None until the image is open and the window shown.
+    opening_error
+        Why the image could not be opened; the window closes itself then.
+    actions_by_name
+        What menus and keys start, by the names in `keys`.
+    """
+
+    opened = Signal()
+    failed = Signal()
+    closed = Signal()
+    _arrived = Signal()
+
+    def __init__(
+        self,
+        opening: Opening | Image | None = None,
+        size: tuple[int, int] | None = None,
+        options: ViewOptions | None = None,
+        remembered: Remembered | None = None,
+    ) -> None:
+        super().__init__()
+        self.viewer: Viewer | None = None
+        self.opening_error: BaseException | None = None
+        self._image = opening if isinstance(opening, Image) else None
+        self._opening = opening if isinstance(opening, Opening) else None
+        self._options = options if options is not None else ViewOptions()
+        self._writes_down = remembered is None
+        self._done = False
+        self._loaded_at = 0.0
+        what = opening.name if isinstance(opening, Image) else opening.what if opening is not None else ""
+        self.setWindowTitle(f"{what} – octree-view" if what else "octree-view")
+        self.showing = Showing(self, remembered if remembered is not None else recall())
+        self._lay_out(what)
+        self.gestures = Gestures(self.canvas, self)
+        self.gestures.changed = self.refresh_soon
+        self.gestures.on_pick = lambda y, x: self.layer_commands.pick(y, x)
+        self.files = Files(self)
+        self.words = Words(self.status_bar, self.stage, self.panel)
+        self.pictures = LayerPictures(self.stage.minimap, self.panel.rows)
+        self.layer_commands = LayerCommands(self)
+        self.adding = Adding(self)
+        self._make_actions()
+        self._refresh_timer = self._timer(_REFRESH_MS, self.refresh, single=True)
+        self._look_timer = self._timer(_LOOK_MS, self.refresh_soon)
+        self._arrived.connect(self._image_arrived, Qt.QueuedConnection)
+        self.stage.minimap.moved.connect(self.gestures.look_at)
+        self.showing.begin()
+        self.setMinimumSize(*_SMALLEST_SIZE)
+        self.resize(*(size or self.showing.remembered.size or DEFAULT_SIZE))
+
+    # --- made once ---------------------------------------------------------------------------------------------------
+
+    def _lay_out(self, what: str) -> None:
+        central = QWidget()
+        row = QHBoxLayout(central)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        self.stage = Stage()
+        self.setCentralWidget(central)
+        # Its widget never moves to another window later: Qt would throw the context away.
+        ground = rgb(self.showing.theme.picture)
+        self.canvas = open_canvas(DEFAULT_SIZE, True, background=ground, parent=self.stage)
+        self.stage.hold(self.canvas.native)
+        self.canvas.native.setMouseTracking(True)
+        self.canvas.native.setFocusPolicy(Qt.StrongFocus)
+        self.canvas.native.setCursor(Qt.CrossCursor)
+        self.handle = QToolButton()
+        self.handle.setObjectName("handle")
+        self.handle.setFixedWidth(16)
+        self.handle.setSizePolicy(QSizePolicy.Fixed, QSizePolicy.Expanding)
+        self.handle.setFocusPolicy(Qt.NoFocus)
+        self.handle.clicked.connect(self.showing.toggle_panel)
+        self.panel = SidePanel()
+        left = QVBoxLayout()
+        left.setContentsMargins(0, 0, 0, 0)
+        left.setSpacing(0)
+        self.dims_bar = DimsBar()
+        left.addWidget(self.stage, 1)
+        left.addWidget(self.dims_bar)
+        row.addLayout(left, 1)
+        row.addWidget(self.handle)
+        row.addWidget(self.panel)
+        self.status_bar = StatusBar()
+        self.setStatusBar(self.status_bar)
+        self.system = SystemPanel(self)
+        self.addDockWidget(Qt.BottomDockWidgetArea, self.system)
+        self.key_card = KeyCard(central)
+        self.setAcceptDrops(True)
+        if what:
+            self.stage.waiting.tell(f"Opening {readout.shortened(what, 80)} …")
+        self.status_bar.tell_connection(readout.connection_message("connecting", ""), self.showing.theme)
+
+    def _make_actions(self) -> None:
+        self.actions_by_name: dict[str, QAction] = make_actions(self, self.command)
+        self.menus: dict[str, QMenu] = make_menus(self, self.actions_by_name)
+        add_submenu(self.menus["File"], self.actions_by_name["paste"], "Open recent", self.adding.fill_recent)
+        add_submenu(
+            self.menus["File"], self.actions_by_name["save_screenshot"], "Save a picture of", self.files.fill_pictures
+        )
+        add_submenu(self.menus["Show"], self.actions_by_name["toggle_theme"], "Theme", self.showing.fill_themes)
+        for tool in _TOOLS:
+            if tool is None:
+                self.stage.tools.add_divider()
+            else:
+                self.stage.tools.add(self.actions_by_name[tool[0]], *tool)
+
+    def command(self, name: str) -> Callable[[], None]:
+        """What an action of `keys` calls."""
+        parts = (self, self.gestures, self.showing, self.layer_commands, self.adding, self.files)
+        call = next(getattr(part, name) for part in parts if hasattr(part, name))
+
+        def run() -> None:
+            call()
+            self.tick_actions()
+
+        return run
+
+    def tick_actions(self) -> None:
+        """Bring the ticks of menus and buttons up to what is on."""
+        for name, on in self.showing.states().items():
+            self.actions_by_name[name].setChecked(on)
+
+    def _timer(self, milliseconds: int, call: Callable[[], None], *, single: bool = False) -> QTimer:
+        timer = QTimer(self)
+        timer.setInterval(milliseconds)
+        timer.setSingleShot(single)
+        timer.timeout.connect(call)
+        return timer
+
+    # --- opening and closing -----------------------------------------------------------------------------------------
+
+    def showEvent(self, event: Any) -> None:
+        """Qt's hook: the window is about to be on the screen."""
+        super().showEvent(event)
+        if self._opening is not None and self.viewer is None:
+            self._opening.when_done(self._arrived.emit)
+        elif self.viewer is None:
+            self._arrived.emit()
+        self.canvas.native.setFocus()
+
+    def _image_arrived(self) -> None:
+        if self._done or self.viewer is not None:
+            return
+        if self._opening is not None:
+            self._image, self.opening_error = self._opening.image, self._opening.error
+        if self._image is None and self._opening is not None:
+            self.stage.waiting.tell(f"Cannot be opened: {self.opening_error}")
+            self.failed.emit()
+            return
+        if not self.canvas.native.isValid():
+            QTimer.singleShot(5, self._arrived.emit)  # Qt makes the context when the widget is first painted
+            return
+        try:
+            self.viewer = Viewer(self._image, canvas=self.canvas)
+            self._options.apply(self.viewer)
+        except Exception as error:
+            self.opening_error = error
+            self.failed.emit()
+            return
+        self.gestures.take(self.viewer)
+        self.canvas.handlers.on_error = self._drawing_failed
+        self.viewer.on_frame.append(self.refresh_soon)
+        self.viewer.layers.events.inserted.connect(self._layers_changed)
+        self.viewer.layers.events.removed.connect(self._layers_changed)
+        self.stage.waiting.tell("")
+        self.panel.show_viewer(self.viewer, self.command)
+        self.dims_bar.show_dims(self.viewer.dims)
+        self.system.show_viewer(self.viewer)
+        self.dims_bar.set_play(self.showing.remembered.fps, self.showing.remembered.play_mode)
+        self.dims_bar.on_play = self.showing.play_axis
+        self.dims_bar.on_play_changed = self.showing.set_play
+        self.showing.apply_fade()
+        self._layers_changed()
+        if self._options.center is None and self._options.pixel_size is None and self._options.link is None:
+            QTimer.singleShot(0, self._fit)
+        self._show_rest_of_link()
+        self._look_timer.start()
+        self.refresh_soon()
+        self.opened.emit()
+
+    def _fit(self) -> None:
+        """Show everything: the sliders below the picture have just taken their room."""
+        if self.viewer is not None and not self._done:
+            self.viewer.home()
+
+    def _show_rest_of_link(self) -> None:
+        """A link may name more images than the first."""
+        link = self._options.link
+        if link is not None and self._image is not None and len({place_of(layer) for layer in link.layers}) > 1:
+            self.adding.show_link(link, {place_of(link.layers[0]): self._image})
+
+    def _layers_changed(self, *_: object) -> None:
+        """There are more layers, or fewer."""
+        if self.viewer is None or self._done:
+            return
+        names = list(dict.fromkeys(layer.image.name for layer in reversed(self.viewer.layers)))
+        title = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+        self.setWindowTitle(f"{title} – octree-view" if title else "octree-view")
+        self.stage.welcome.tell("" if names else WELCOME)
+        self.showing.show_marks()
+        self.refresh_soon()
+
+    def viewer_filled(self, first: bool = False) -> None:
+        """Something was added: keys go to the picture again. The `first` is shown whole."""
+        if first:
+            QTimer.singleShot(0, self._fit)
+        self.canvas.native.setFocus()
+        self.refresh_soon()
+
+    def closeEvent(self, event: Any) -> None:
+        """Qt's hook: the viewer ends, the session is its owner's."""
+        if not self._done:
+            self._done = True
+            for timer in (self._refresh_timer, self._look_timer):
+                timer.stop()
+            self.gestures.close()
+            self.pictures.close()
+            self.panel.leave()
+            self.dims_bar.leave()
+            self.system.leave()
+            if self.viewer is not None:
+                self.viewer.on_frame.clear()
+                self.viewer.close()
+            else:
+                self.canvas.close()
+            self.files.close()
+            self.adding.close()
+            self._remember()
+            self.closed.emit()
+        super().closeEvent(event)
+
+    def _remember(self) -> None:
+        if self._writes_down:
+            size = None if self.isFullScreen() or self.isMaximized() else (self.width(), self.height())
+            kept = self.showing.remembered
+            remember(msgspec.structs.replace(kept, size=size or kept.size))
+
+    def _drawing_failed(self, error: BaseException) -> None:
+        log.error("drawing failed: %s", error, exc_info=error)
+        self.canvas.error = None  # it is told here, once; raised in a slot it would end the process
+        self.stage.banner.tell(f"Drawing failed: {readout.shortened(str(error), 120)}")
+
+    def _tell_loaded(self, viewer: Viewer) -> None:
+        """Which parts of the axes are there; looked at a few times a second, since it looks at many chunks."""
+        now = time.monotonic()
+        if self.dims_bar.rows and now - self._loaded_at > _LOADED_S:
+            self._loaded_at = now
+            for axis in self.dims_bar.rows:
+                self.dims_bar.tell_loaded(axis, viewer.loaded(axis))
+
+    def dragEnterEvent(self, event: Any) -> None:
+        """Qt's hook: something is dragged over the window."""
+        if self.viewer is not None and dropped_places(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        """Qt's hook: paths and URLs are opened."""
+        event.acceptProposedAction()
+        self.adding.dropped(event.mimeData())
+
+    # --- words and figures -------------------------------------------------------------------------------------------
+
+    def refresh_soon(self) -> None:
+        """Say how things stand, soon."""
+        if not self._refresh_timer.isActive() and not self._done:
+            self._refresh_timer.start()
+        marked = None if self.gestures.navigation is None else self.gestures.navigation.marked
+        if marked is not None or self.stage.marked.isVisible():
+            ratio = self.canvas.pixel_ratio
+            corners = None if marked is None else tuple((x / ratio, y / ratio) for x, y in marked)
+            self.stage.marked.tell(corners)  # type: ignore[arg-type]
+
+    def refresh(self) -> None:
+        """Bring everything up to what the viewer says."""
+        if self.viewer is None or self._done:
+            return
+        self.words.tell(self.viewer, self.gestures.cursor, self.showing.theme)
+        playing = self.viewer.playing
+        self.dims_bar.tell_playing(playing.axis if playing is not None else None)
+        self._tell_loaded(self.viewer)
+        if self.stage.minimap.isVisible() or self.panel.isVisible():
+            self.pictures.follow(self.viewer)
+        self.tick_actions()
