@@ -71,7 +71,7 @@ def draw_layers(
             context.glir.associate(visual.atlas.texture.glir)
             context.flush_commands()
 
-        frame = layer.pager.page(left / (len(busy) - place), 0 if work.uploads else 1, flush)
+        frame = layer.pager.page(left / (len(busy) - place), work.uploads == 0, flush)
         left = max(0.0, left - frame.spent_ms)
         work.uploads += frame.uploads
         work.spent_ms += frame.spent_ms

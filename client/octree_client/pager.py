@@ -292,11 +292,14 @@ class LayerPager:
         self._frame.plan_ms = (time.perf_counter() - began) * 1e3
         return bool(self._candidates)
 
-    def page(self, budget_ms: float, least: int, flush: Callable[[], None]) -> LayerFrame:
-        """Upload the best of what `plan` found, within a budget; at least `least` chunks.
+    def page(self, budget_ms: float, first: bool, flush: Callable[[], None]) -> LayerFrame:
+        """Upload the best of what `plan` found, within a budget.
 
         Parameters
         ----------
+        first
+            Nothing was uploaded in this frame yet: something is in any case. The same if parts of the view are blank,
+            which a single coarse chunk ends.
         flush
             Executes GL's queue now, so that slots are free to be given away once it returns.
         """
@@ -305,7 +308,8 @@ class LayerPager:
             budget_ms = min(budget_ms, _IDLE_MS)
         spare = spare_tiles(self.pieces, self.ideal or 0)
         room = self.atlas.tiles.available(self._used) + len(spare)
-        if least and self._candidates:
+        least = 1 if first or any(piece.status is CellStatus.EMPTY for piece in self.pieces) else 0
+        if first and self._candidates:
             # Small chunks come several at a time, whatever an estimate says: so that it is corrected, too.
             least = max(least, _LEAST_BYTES // max(1, self._candidates[0].nbytes))
         planned = plan_uploads(self._candidates, budget_ms, self._cost, room, least)

@@ -463,3 +463,22 @@ def test_new_pieces_fade_in_and_end_exactly(session: octree_client.Session, voxe
         assert ((between >= low - 2) & (between <= high + 2)).mean() > 0.99
         with pytest.raises(ValueError, match="a fade takes"):
             viewer.fade_ms = -1.0
+
+
+# --- slow layers ------------------------------------------------------------------------------------------------------
+
+
+def test_a_slow_layer_holds_no_other_one_back(tmp_path: Path, viewer: Viewer, voxels: dict[str, np.ndarray]) -> None:
+    path = write_pyramid(tmp_path / "ground.zarr", voxels["ground"], chunk=64, levels=1)
+    sources: dict[str, Any] = {"fast": str(path), "slow": {"source": str(path), "delay_ms": 400}}
+    with octree_client.open(datasets=sources, settings={"octree": {"tile_size": 64}}) as session:
+        (slow,) = viewer.add(session.dataset("slow"))
+        (fast,) = viewer.add(session.dataset("fast"))
+        seen = []
+        viewer.on_frame.append(lambda: seen.append((fast.loading, slow.loading)))
+        viewer.set_view((60.0, 80.0), 1.0)
+        viewer.wait_until_final(30)
+        assert ("done", "loading") in seen, "the fast one was there while the slow one was still being read"
+        assert ("loading", "done") not in seen
+        assert (fast.loading, slow.loading) == ("done", "done")
+        viewer.layers.clear()
