@@ -468,12 +468,14 @@ def test_new_pieces_fade_in_and_end_exactly(session: octree_client.Session, voxe
 # --- slow layers ------------------------------------------------------------------------------------------------------
 
 
-def test_a_slow_layer_holds_no_other_one_back(tmp_path: Path, viewer: Viewer, voxels: dict[str, np.ndarray]) -> None:
+def test_a_slow_layer_holds_no_other_one_back(
+    tmp_path: Path, viewer: Viewer, session: octree_client.Session, voxels: dict[str, np.ndarray]
+) -> None:
+    """Each from a daemon of its own, so that no worker is busy with the other's loads."""
     path = write_pyramid(tmp_path / "ground.zarr", voxels["ground"], chunk=64, levels=1)
-    sources: dict[str, Any] = {"fast": str(path), "slow": {"source": str(path), "delay_ms": 400}}
-    with octree_client.open(datasets=sources, settings={"octree": {"tile_size": 64}}) as session:
-        (slow,) = viewer.add(session.dataset("slow"))
-        (fast,) = viewer.add(session.dataset("fast"))
+    with octree_client.open(path, delay_ms=1000, settings={"octree": {"tile_size": 64}}) as far:
+        (slow,) = viewer.add(far.dataset())
+        (fast,) = viewer.add(session.dataset("ground"))
         seen = []
         viewer.on_frame.append(lambda: seen.append((fast.loading, slow.loading)))
         viewer.set_view((60.0, 80.0), 1.0)
@@ -481,4 +483,5 @@ def test_a_slow_layer_holds_no_other_one_back(tmp_path: Path, viewer: Viewer, vo
         assert ("done", "loading") in seen, "the fast one was there while the slow one was still being read"
         assert ("loading", "done") not in seen
         assert (fast.loading, slow.loading) == ("done", "done")
+        assert set(viewer.sessions) == {session, far}
         viewer.layers.clear()
