@@ -71,11 +71,12 @@ class Chunk:
 class View:
     """One working set of one client, and what of it still waits, by pool. `outbox`: where the client is told."""
 
-    __slots__ = ("client", "number", "outbox", "queues", "sequence", "wanted")
+    __slots__ = ("client", "key", "number", "outbox", "queues", "sequence", "wanted")
 
     def __init__(self, client: Client, number: int, outbox: Outbox) -> None:
         self.client = client
         self.number = number
+        self.key = client, number
         self.outbox = outbox
         self.sequence = -1
         self.wanted: dict[ChunkKey, Chunk] = {}

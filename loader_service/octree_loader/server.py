@@ -178,7 +178,7 @@ class Server:
     def _patience(self) -> float:
         now = time.monotonic()
         until = self._next_round if self.peers.clients or self.builder.busy else now + 60.0
-        wake = self.scheduler.next_wakeup()
+        wake = self.scheduler.next_wakeup(now)
         if wake is not None:
             until = min(until, wake)
         if self._untold:

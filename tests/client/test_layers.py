@@ -485,3 +485,23 @@ def test_a_slow_layer_holds_no_other_one_back(
         assert (fast.loading, slow.loading) == ("done", "done")
         assert set(viewer.sessions) == {session, far}
         viewer.layers.clear()
+
+
+def test_nor_does_it_where_one_daemon_reads_both(tmp_path: Path, viewer: Viewer, voxels: dict[str, np.ndarray]) -> None:
+    """The slow one's chunks wait for workers of their own; it has more of them than there are workers to begin with."""
+    for name in ("slow", "fast"):
+        write_pyramid(tmp_path / f"{name}.zarr", voxels["ground"], chunk=64, levels=1)
+    sources = {
+        "slow": {"source": str(tmp_path / "slow.zarr"), "delay_ms": 700},
+        "fast": str(tmp_path / "fast.zarr"),
+    }
+    with octree_client.open(datasets=sources, settings={"octree": {"tile_size": 64}}) as both:
+        (slow,) = viewer.add(both.dataset("slow"))
+        (fast,) = viewer.add(both.dataset("fast"))
+        seen = []
+        viewer.on_frame.append(lambda: seen.append((fast.loading, slow.loading)))
+        viewer.set_view((60.0, 80.0), 1.0)
+        viewer.wait_until_final(30)
+        assert ("done", "loading") in seen, "the fast one was there while the slow one was still being read"
+        assert ("loading", "done") not in seen
+        viewer.layers.clear()

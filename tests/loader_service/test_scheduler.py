@@ -142,7 +142,7 @@ def bench() -> Bench:
 def test_ideal_chunks_wait_in_the_delay_queue(bench: Bench) -> None:
     bench.want("a", wants(key(0, 0, 0)))
     assert not bench.under_way
-    assert bench.scheduler.next_wakeup() == pytest.approx(0.1)
+    assert bench.scheduler.next_wakeup(0.0) == pytest.approx(0.1)
     bench.now = 0.099
     bench.decide()
     assert not bench.under_way
@@ -432,6 +432,66 @@ def test_loads_that_wait_get_all_workers_and_several_each() -> None:
     assert len(bench.scheduler.pools[0].workers) == 5
     assert len(bench.under_way) == 80
     assert all(load.concurrent for load in bench.under_way.values())
+
+
+def test_views_of_a_client_take_turns() -> None:
+    bench = Bench(make_scheduler(slots=256, pools=(PoolSpec(0, 2, 0.0, 30.0),)))
+    large = [key(0, r, n) for r in range(8) for n in range(16)]
+    small = [key(0, 12, n) for n in range(8)]
+    bench.want("a", wants(*large), view=0)
+    bench.want("a", wants(*small), view=1)
+    begun = len(bench.begun)
+    while not set(small) <= bench.told_ready("a"):
+        bench.finish(next(iter(bench.under_way)))
+    since = [k for load in bench.begun[begun:] for k in bench.keys_of(load)]
+    assert sum(k in large for k in since) <= 3 * len(small), "the large view has gone on, but not before the small one"
+    bench.finish_all()
+    assert bench.told_ready("a") == {*large, *small}
+
+
+def test_what_is_in_sight_comes_before_another_view_s_prefetch() -> None:
+    bench = Bench(make_scheduler(pools=(PoolSpec(0, 1, 0.0, 30.0),)))
+    bench.want("a", wants(*(key(0, 0, n) for n in range(16)), tier=Tier.PREFETCH), view=0)
+    begun = len(bench.begun)
+    seen = [key(0, 5, n) for n in range(6)]
+    bench.want("a", wants(*seen), view=1)
+    bench.finish_all()
+    assert [k for load in bench.begun[begun:] for k in bench.keys_of(load)][: len(seen)] == seen
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known to be slow", "slow for the first time"])
+def test_what_is_fast_is_not_put_behind_what_is_slow(known: bool) -> None:
+    bench = Bench(make_scheduler(pools=(PoolSpec(0, 8, 0.0, 30.0),)))
+    bench.scheduler.add_dataset(plan_dataset(1, "fast", Described(), TILE), 8)
+    if known:
+        bench.want("a", wants(key(0, 15, 15)))
+        bench.finish_all(wall=0.4)
+    bench.want("a", wants(*(key(0, 0, n) for n in range(16))), view=0)
+    bench.now += 0.1
+    if known:
+        assert len(bench.under_way) == 2, "slow loads have as many workers as there are cores, and one each"
+    taken = {load.worker for load in bench.under_way.values()}
+    quick = [ChunkKey(1, 0, (3, n)) for n in range(4)]
+    bench.want("a", wants(*quick), view=1)
+    waiting = [load for load in bench.under_way.values() if load.dataset == 1]
+    assert waiting, "it does not wait for the slow ones"
+    assert not taken & {load.worker for load in waiting}
+    while waiting:
+        bench.finish(waiting[0].task)
+        waiting = [load for load in bench.under_way.values() if load.dataset == 1]
+    assert set(quick) <= bench.told_ready("a")
+    bench.finish_all(wall=0.4)
+    bench.scheduler.validate()
+
+
+def test_one_worker_that_is_held_up_gets_what_there_is_all_the_same() -> None:
+    bench = Bench(make_scheduler(pools=(PoolSpec(0, 1, 0.0, 30.0),)))
+    bench.scheduler.add_dataset(plan_dataset(1, "fast", Described(), TILE), 8)
+    bench.want("a", wants(key(0, 0, 0)), view=0)
+    bench.now += 1.0
+    bench.want("a", wants(ChunkKey(1, 0, (0, 0))), view=1)
+    bench.finish_all(wall=0.4)
+    assert bench.told_ready("a") == {key(0, 0, 0), ChunkKey(1, 0, (0, 0))}
 
 
 def test_a_greedy_client_does_not_starve_another() -> None:

@@ -5,12 +5,14 @@ Only `scheduler` changes these books; `pools` does what comes of them.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from octree_loader.chunk import Chunk, ChunkState, View
 from octree_loader.scheduling.actions import BACKGROUND, Client, Load, PoolSpec
 from octree_loader.scheduling.fairness import FairShare
-from octree_loader.scheduling.profile import LoadProfile, Spread
+from octree_loader.scheduling.priority import tier_of
+from octree_loader.scheduling.profile import SLOW_SECONDS, LoadProfile, Spread
 
 if TYPE_CHECKING:
     from octree_loader.scheduling.books import DatasetBook
@@ -67,6 +69,12 @@ class Worker:
         self.proved = False
         self.tasks: dict[int, Task] = {}
 
+    def held_up(self, now: float) -> bool:
+        """Whether a slow load has it: what it is given now would wait for that."""
+        for oldest in self.tasks.values():
+            return not oldest.load.concurrent and (oldest.profile.slow or now - oldest.began > SLOW_SECONDS)
+        return False
+
 
 class Offer(NamedTuple):
     """What a cluster offers a pool: workers, and their threads in all."""
@@ -78,7 +86,8 @@ class Offer(NamedTuple):
 class Pool:
     """The workers of one class of relative levels, and the views that wait for it.
 
-    `offer`: the workers are a cluster's; None: they are of our own, and share the processors of this machine.
+    `fair`: whose turn it is among the clients; `turns`: among the views of one client, so that a slow layer holds back
+    no other one. `offer`: the workers are a cluster's; None: they are of our own, and share this machine's processors.
     """
 
     __slots__ = (
@@ -95,6 +104,7 @@ class Pool:
         "retiring",
         "spec",
         "spread",
+        "turns",
         "views",
         "workers",
     )
@@ -105,6 +115,7 @@ class Pool:
         self.workers: dict[int, Worker] = {}
         self.views: list[View] = []
         self.fair = FairShare()
+        self.turns = FairShare()
         self.next_worker = 0
         self.next_start = 0.0
         self.failed_starts = 0
@@ -125,7 +136,7 @@ class Pool:
                 found.append(worker)
         return found
 
-    def next_wakeup(self, timeout: float) -> float | None:
+    def next_wakeup(self, timeout: float, now: float) -> float | None:
         """When a request leaves the delay queue next, or a load becomes too old."""
         soonest: float | None = self.next_start if self.next_start and self.views else None
         for view in self.views:
@@ -134,7 +145,10 @@ class Pool:
                 soonest = due
         for worker in self.workers.values():
             if worker.tasks and not worker.stopping:
-                late = next(iter(worker.tasks.values())).began + timeout
+                began = next(iter(worker.tasks.values())).began
+                late = began + timeout
+                if self.views and now - began <= SLOW_SECONDS:
+                    late = began + 1.001 * SLOW_SECONDS  # from then on others are not put behind it
                 if soonest is None or late < soonest:
                     soonest = late
         return soonest
@@ -153,9 +167,15 @@ class Pool:
         self.next_start = 0.0
         return True
 
-    def take_next(self) -> tuple[View, int, Chunk] | None:
-        """Take the chunk that comes next out of its queue: of the client whose turn it is, the best."""
+    def take_next(self, passed: Collection[View] = ()) -> tuple[View, int, Chunk] | None:
+        """Take the chunk that comes next out of its queue: of the client, and of its views, whose turn it is, the best.
+
+        Views take turns within a tier: what one sees comes before what may come into another one's sight. Those that
+        are `passed` over have no turn.
+        """
         number, views = self.number, self.views
+        if passed:
+            views = [view for view in views if view not in passed]
         if len(views) == 1:
             (view,) = views
             ready = view.queues[number].ready
@@ -164,32 +184,46 @@ class Pool:
                 if chunk.state is _WAITING:
                     return view, rank, chunk
             return None
-        heads: dict[Client, View] = {}
+        heads: dict[Client, list[View]] = {}
         for view in views:
             ready = view.queues[number].ready
             while ready and ready[-1][1].state is not _WAITING:
                 ready.pop()  # begun, or ended, for another view
             if ready:
-                best = heads.get(view.client)
-                if best is None or ready[-1][0] < best.queues[number].ready[-1][0]:
-                    heads[view.client] = view
+                heads.setdefault(view.client, []).append(view)
         if not heads:
             return None
         if len(heads) > 1:
             heads.pop(BACKGROUND, None)
         client = next(iter(heads)) if len(heads) == 1 else self.fair.choose(heads)
-        view = heads[client]
+        mine = heads[client]
+        if len(mine) > 1:
+            tiers = [tier_of(view.queues[number].ready[-1][0]) for view in mine]
+            first = min(tiers)
+            turn = self.turns.choose(view.key for view, tier in zip(mine, tiers, strict=True) if tier == first)
+            view = next(view for view in mine if view.key == turn)
+        else:
+            (view,) = mine
         rank, chunk = view.queues[number].ready.pop()
         return view, rank, chunk
+
+    def charge(self, view: View, cost: float) -> None:
+        """A load that costs `cost` seconds was begun for a view."""
+        if len(self.views) > 1:  # who is alone takes nothing from anybody
+            self.fair.charge(view.client, cost)
+            self.turns.charge(view.key, cost)
 
     def put_back(self, view: View, rank: int, chunk: Chunk) -> None:
         """Undo `take_next`: there is no worker, or no slot, for it now."""
         view.queues[self.number].ready.append((rank, chunk))
 
     def place(
-        self, profile: LoadProfile, cores: int, alone: bool = False, may_start: bool = True
+        self, profile: LoadProfile, cores: int, now: float, alone: bool = False, may_start: bool = True
     ) -> tuple[Worker | None, Worker | None]:
         """Who takes the next load, and who must be started. `alone`: only one who has nothing else to do.
+
+        Whom a slow load has is given nothing else while others are there or can be started for it: slow loads have as
+        many workers as there are cores, and what is not slow finds others beside them.
 
         Returns
         -------
@@ -203,23 +237,35 @@ class Pool:
         best: Worker | None = None
         if self.offer is not None:
             return self._place_in_cluster(self.offer, profile, alone, may_start)
-        starting, least = 0, 0
+        starting, least, held = 0, 0, 0
+        last: Worker | None = None
         for worker in self.workers.values():
             if not worker.started:
                 starting += 1
                 continue
             tasks = worker.tasks
-            if not worker.stopping and worker.alone not in tasks and (best is None or len(tasks) < least):
+            if worker.stopping or worker.alone in tasks:
+                continue
+            if tasks and worker.held_up(now):
+                held += 1
+                if last is None or len(tasks) < len(last.tasks):
+                    last = worker
+            elif best is None or len(tasks) < least:
                 best, least = worker, len(tasks)
         newcomer: Worker | None = None
         spec = self.spec
         depth = 1 if spec.one_by_one or alone else profile.depth(spec.workers_most, cores)
+        useful = spec.workers_most if profile.waiting else min(spec.workers_most, cores)
+        if profile.slow and held >= useful:
+            return None, None
         if may_start and not starting:
-            useful = spec.workers_most if profile.waiting else min(spec.workers_most, cores)
+            most = useful if profile.slow else min(spec.workers_most, useful + min(held, cores))
             enough = depth if profile.waiting else 1
-            if len(self.workers) < useful and (best is None or least >= enough):
+            if len(self.workers) < most and (best is None or least >= enough):
                 newcomer = self.workers[self.next_worker] = Worker(self.next_worker)
                 self.next_worker += 1
+        if best is None and last is not None and not starting and newcomer is None:
+            best, least = last, len(last.tasks)
         return (best if least < depth else None), newcomer
 
     def _place_in_cluster(

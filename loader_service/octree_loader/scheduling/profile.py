@@ -31,6 +31,9 @@ _BYTES_PER_SECOND = 1e9
 #: Loads under way beyond what keeps the processors busy, so that a slow one leaves no hole.
 _RESERVE = 1.25
 
+#: A load that computes for so long is slow: who is behind it in the same worker waits for all of it.
+SLOW_SECONDS = 0.05
+
 #: Work that lies ready at a worker, so that it never idles for the length of a round trip ...
 _WORK_AHEAD_SECONDS = 0.005
 
@@ -85,7 +88,8 @@ class LoadProfile:
             return max(2, min(WAITING_DEPTH, math.ceil(busy / workers)))
         if not self._depth:
             ahead = math.ceil(_WORK_AHEAD_SECONDS / max(self.wall, 1e-6)) if self.loads else 2
-            self._depth = max(2, min(_COMPUTING_DEPTH, ahead))
+            least = 1 if self.slow else 2  # the pause between two slow ones is nothing beside them
+            self._depth = max(least, min(_COMPUTING_DEPTH, ahead))
         return self._depth
 
     def depth_in_cluster(self) -> int:
@@ -106,6 +110,11 @@ class LoadProfile:
             return _UNKNOWN_SECONDS + nbytes / _BYTES_PER_SECOND
         waited = self.blocked / WAITING_DEPTH if self.waiting else self.blocked
         return self.cpu + waited + nbytes / _BYTES_PER_SECOND
+
+    @property
+    def slow(self) -> bool:
+        """Whether a load is known to hold a worker up: it takes long, and has the worker for itself."""
+        return self.loads > 0 and self.wall > SLOW_SECONDS and not self.waiting
 
     def fast(self, auto_sync_ms: float) -> bool:
         """Whether loads are known to take less than `auto_sync_ms`."""

@@ -139,9 +139,9 @@ class Scheduler:
         self._announce(actions)
         return actions
 
-    def next_wakeup(self) -> float | None:
+    def next_wakeup(self, now: float) -> float | None:
         """When `decide` must be asked again even if nothing happens."""
-        due = [pool.next_wakeup(self.load_timeout) for pool in self.pools]
+        due = [pool.next_wakeup(self.load_timeout, now) for pool in self.pools]
         return min((moment for moment in due if moment is not None), default=None)
 
     def _forget(self, actions: Actions) -> None:
@@ -172,7 +172,8 @@ class Scheduler:
         deaths = self._books.deaths
         for view in pool.views:
             view.queues[pool.number].promote(now)
-        while (found := pool.take_next()) is not None:
+        passed: list[View] = []
+        while (found := pool.take_next(passed)) is not None:
             view, rank, chunk = found
             if view.client is BACKGROUND and self.awaited():
                 pool.put_back(view, rank, chunk)
@@ -181,9 +182,13 @@ class Scheduler:
             key = chunk.key
             dataset = self.datasets[key.dataset]
             profile = dataset.profiles[key.level]
-            worker, newcomer = pool.place(profile, self.cores, bool(deaths) and key in deaths, may_start)
+            worker, newcomer = pool.place(profile, self.cores, now, bool(deaths) and key in deaths, may_start)
             if newcomer is not None:
                 actions.start.append(StartWorker(pool.number, newcomer.number))
+            if worker is None and profile.slow and len(pool.views) > 1:
+                pool.put_back(view, rank, chunk)
+                passed.append(view)  # there may be a worker for what is not slow
+                continue
             if worker is None or not self._begin(pool, worker, view, chunk, dataset, profile, actions, now):
                 pool.put_back(view, rank, chunk)
                 return
@@ -228,8 +233,7 @@ class Scheduler:
             begun.state = _LOADING
             begun.task = number
         self.started += len(chunks)
-        if len(pool.views) > 1:  # who is alone takes nothing from anybody
-            pool.fair.charge(view.client, profile.cost(sum([begun.nbytes for begun in chunks])))
+        pool.charge(view, profile.cost(sum([begun.nbytes for begun in chunks])))
         actions.loads.append(load)
         return True
 

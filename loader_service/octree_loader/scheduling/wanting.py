@@ -78,7 +78,7 @@ def want(books: Books, client: Client, number: int, sequence: int, entries: Iter
         _let_go(books, chunk, view)
     _replace_queues(books, view, waiting)
     if not wanted:
-        del books.views[client, number]
+        _end(books, view)
 
 
 def _line_of(books: Books, entry: Wanted, waiting: _Waiting) -> _Line:
@@ -97,13 +97,19 @@ def _line_of(books: Books, entry: Wanted, waiting: _Waiting) -> _Line:
     return _Line(first, dear, delay, *waiting[number])
 
 
+def _end(books: Books, view: View) -> None:
+    del books.views[view.key]
+    for pool in books.pools:
+        pool.turns.forget(view.key)
+
+
 def leave(books: Books, client: Client) -> None:
     """A client has left or died: everything that it wanted is let go."""
     for view in [v for v in books.views.values() if v.client == client]:
         for chunk in view.wanted.values():
             _let_go(books, chunk, view)
         _replace_queues(books, view, {})
-        del books.views[client, view.number]
+        _end(books, view)
     for pool in books.pools:
         pool.fair.forget(client)
     books.outboxes.pop(client, None)
