@@ -30,9 +30,16 @@ lint: setup ## style, types, import contracts
 	$(STEP) 'lint-imports: who may import whom'
 	@.venv/bin/lint-imports
 
+# Two sessions side by side: each spends half of its time waiting for processes that it has started.
+WHOLES := tests/contract tests/deploy tests/system
+
 test: lint ## lint, then all tests but the long ones
-	$(STEP) 'pytest'
-	@$(PYTHON) -m pytest -q
+	$(STEP) 'pytest: parts; and, beside it, wholes (shown when they have ended)'
+	@mkdir -p build; export OCTREE_TESTS_BESIDE=1; \
+	$(PYTHON) -m pytest -q $(WHOLES) >build/wholes.txt 2>&1 & wholes=$$!; \
+	trap 'kill $$wholes 2>/dev/null || true' EXIT; status=0; \
+	$(PYTHON) -m pytest -q $(addprefix --ignore=,$(WHOLES)) || status=$$?; \
+	wait $$wholes || status=$$?; cat build/wholes.txt; exit $$status
 
 bench: setup ## the figures of tests/bench, as JSON and a table
 	$(STEP) 'bench'

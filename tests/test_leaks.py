@@ -21,6 +21,12 @@ def cleanup() -> Iterator[ExitStack]:
         yield stack
 
 
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no other session of tests ran beside this one: what lies about is ours."""
+    monkeypatch.delenv("OCTREE_TESTS_BESIDE", raising=False)
+
+
 def test_a_clean_test_is_clean(tmp_path: Path) -> None:
     ledger = Ledger()
     with (tmp_path / "file").open("w"):
