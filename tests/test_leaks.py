@@ -21,7 +21,7 @@ def cleanup() -> Iterator[ExitStack]:
         yield stack
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if no other session of tests ran beside this one: what lies about is ours."""
     monkeypatch.delenv("OCTREE_TESTS_BESIDE", raising=False)
@@ -34,6 +34,7 @@ def test_a_clean_test_is_clean(tmp_path: Path) -> None:
     assert ledger.left_behind("test") == []
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_segment_is_seen(cleanup: ExitStack) -> None:
     ledger = Ledger()
     segment = SharedMemory("octree-serve-test-leak", create=True, size=4096)
@@ -42,6 +43,7 @@ def test_a_segment_is_seen(cleanup: ExitStack) -> None:
     assert "shared memory /dev/shm/octree-serve-test-leak" in ledger.left_behind("test")
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_segment_whose_daemon_is_dead_is_seen(cleanup: ExitStack) -> None:
     ledger = Ledger()
     segment = SharedMemory(f"octree-serve-ours-{2**22 + 1}-0123456789abcdef.arena", create=True, size=4096)
@@ -50,6 +52,7 @@ def test_a_segment_whose_daemon_is_dead_is_seen(cleanup: ExitStack) -> None:
     assert ledger.left_behind("test") == [f"shared memory /dev/shm/{segment.name}"]
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("name", ["elsewhere-test-leak", "octree-serve-theirs-1-0123456789abcdef.arena"])
 def test_a_segment_of_somebody_else_is_none_of_ours(cleanup: ExitStack, name: str) -> None:
     """Process 1 runs, and we did not start it."""
