@@ -69,10 +69,13 @@ class Worker:
         self.proved = False
         self.tasks: dict[int, Task] = {}
 
-    def held_up(self, now: float) -> bool:
-        """Whether a slow load has it: what it is given now would wait for that."""
+    def held_up(self, profile: LoadProfile, now: float) -> bool:
+        """Whether a slow load has it, so that one of `profile` would wait for that. Among their like, the first loads
+        of all may take long without being slow: something is opened for them."""
         for oldest in self.tasks.values():
-            return not oldest.load.concurrent and (oldest.profile.slow or now - oldest.began > SLOW_SECONDS)
+            if oldest.load.concurrent:
+                return False
+            return oldest.profile.slow or (oldest.profile is not profile and now - oldest.began > SLOW_SECONDS)
         return False
 
 
@@ -246,7 +249,7 @@ class Pool:
             tasks = worker.tasks
             if worker.stopping or worker.alone in tasks:
                 continue
-            if tasks and worker.held_up(now):
+            if tasks and worker.held_up(profile, now):
                 held += 1
                 if last is None or len(tasks) < len(last.tasks):
                     last = worker

@@ -185,9 +185,9 @@ class Scheduler:
             worker, newcomer = pool.place(profile, self.cores, now, bool(deaths) and key in deaths, may_start)
             if newcomer is not None:
                 actions.start.append(StartWorker(pool.number, newcomer.number))
-            if worker is None and profile.slow and len(pool.views) > 1:
+            if worker is None and (profile.slow or not profile.loads) and len(pool.views) > 1:
                 pool.put_back(view, rank, chunk)
-                passed.append(view)  # there may be a worker for what is not slow
+                passed.append(view)  # there may be a worker for another view's, which is not slow
                 continue
             if worker is None or not self._begin(pool, worker, view, chunk, dataset, profile, actions, now):
                 pool.put_back(view, rank, chunk)
