@@ -35,7 +35,6 @@ class PngRows:
         self._file = file
         self._left = size[1]
         self._row_bytes = size[0] * samples * depth // 8
-        self._bytes_a_pixel = samples * depth // 8
         self._above = np.zeros(self._row_bytes, np.uint8)
         self._pack = zlib.compressobj(6)
         file.write(b"\x89PNG\r\n\x1a\n")

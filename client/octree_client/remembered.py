@@ -26,7 +26,6 @@ class Remembered(msgspec.Struct, frozen=True):
     theme: Theme = "dark"
     size: tuple[Annotated[int, Meta(ge=200, le=16384)], Annotated[int, Meta(ge=200, le=16384)]] | None = None
     panel: bool = True
-    panel_width: Annotated[int, Meta(ge=200, le=1000)] = 312
     system: bool = False
     scale_bar: bool = True
     minimap: bool = True

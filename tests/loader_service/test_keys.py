@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octree_loader.allowance import Allowance
+from octree_loader.rate_limit import RateLimit
 from octree_loader.transport.keys import AllowedClients, KeyUnusable, main, read_secret_key
 from octree_protocol.curve_keys import Key, format_key, parse_key
 
@@ -93,18 +93,18 @@ def test_clients_come_and_go_with_their_files(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.floats(0.0, 2.0), max_size=200), st.integers(1, 50), st.integers(1, 50))
-def test_an_allowance_is_never_exceeded(steps: list[float], rate: int, most: int) -> None:
+def test_a_rate_limit_is_never_exceeded(steps: list[float], rate: int, most: int) -> None:
     now, taken = 0.0, 0
-    allowance = Allowance(rate, most, now)
+    limit = RateLimit(rate, most, now)
     for step in steps:
         now += step
-        taken += allowance.take(now)
+        taken += limit.take(now)
         assert taken <= most + rate * now + 1e-6
-    assert Allowance(rate, most, 0.0).take(0.0)
+    assert RateLimit(rate, most, 0.0).take(0.0)
 
 
-def test_an_allowance_comes_back() -> None:
-    allowance = Allowance(10, 2, 0.0)
-    assert [allowance.take(0.0) for _ in range(3)] == [True, True, False]
-    assert allowance.take(0.1)
-    assert not allowance.take(0.1)
+def test_a_rate_limit_comes_back() -> None:
+    limit = RateLimit(10, 2, 0.0)
+    assert [limit.take(0.0) for _ in range(3)] == [True, True, False]
+    assert limit.take(0.1)
+    assert not limit.take(0.1)

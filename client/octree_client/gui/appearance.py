@@ -14,9 +14,8 @@ from octree_client.readout import BAD, BUSY, CALM
 #: Distance between things, in logical pixels; everything is a multiple of half of it.
 GAP = 12
 
-#: Width of the side panel at first, and at least.
+#: Width of the side panel.
 PANEL_WIDTH = 312
-PANEL_LEAST = 288
 
 #: The overlay's tints over mid-grey, as `visuals.shaders` mixes them, and what they mean.
 LEGEND = (

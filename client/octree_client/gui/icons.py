@@ -41,11 +41,6 @@ _DRAWINGS = {
 }
 
 
-def drawing_names() -> tuple[str, ...]:
-    """Every drawing there is."""
-    return tuple(name.rstrip("+") for name in _DRAWINGS)
-
-
 def pixmap(name: str, colour: str, size: int = 18, ratio: float = 1.0) -> QPixmap:
     """A drawing, `size` logical pixels wide on a screen of `ratio` physical pixels a logical one."""
     filled = f"{name}+" in _DRAWINGS

@@ -69,8 +69,6 @@ class EndWorker(msgspec.Struct, frozen=True, tag="end"):
     reason: str
 
 
-ToBridge = OpenDataset | ClusterLoads | ForgetLoads | EndWorker
-
 # --- and back --------------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from octree_loader.loop import Loop
 from octree_loader.monitoring.http_text import REQUEST_BYTES, BadRequest, Request, answer, is_local_host, read_request
+from octree_loader.rate_limit import RateLimit
 from octree_protocol.errors import OctreeError
 
 log = logging.getLogger("octree.health")
@@ -99,7 +100,7 @@ class HttpListener:
         self._ask = ask
         self._local_only = local_only
         self._open: dict[Connection, None] = {}
-        self._tokens, self._filled = BURST, time.monotonic()
+        self._limit = RateLimit(RATE, BURST, time.monotonic())
         self._accepting = True
         self._socket = bind(host, port)
         shown = f"[{host}]" if ":" in host else host
@@ -117,8 +118,7 @@ class HttpListener:
         """End what takes too long, and take connections again when it is time."""
         for connection in [c for c in self._open if c.until <= now]:
             self._end(connection)
-        self._refill(now)
-        if not self._accepting and self._tokens >= 1.0:
+        if not self._accepting and self._limit.has(now):
             self._accepting = True
             self._loop.selector.register(self._socket, selectors.EVENT_READ, self._accept)
 
@@ -126,14 +126,10 @@ class HttpListener:
         """When `look_over` is due, by the monotonic clock; None if nothing waits for it."""
         due = [connection.until for connection in self._open]
         if not self._accepting:
-            due.append(self._filled + (1.0 - self._tokens) / RATE)
+            due.append(self._limit.next_at())
         return min(due, default=None)
 
     # --- in ----------------------------------------------------------------------------------------------------------
-
-    def _refill(self, now: float) -> None:
-        self._tokens = min(BURST, self._tokens + (now - self._filled) * RATE)
-        self._filled = now
 
     def _stop_accepting(self) -> None:
         if self._accepting:
@@ -142,16 +138,15 @@ class HttpListener:
 
     def _accept(self) -> None:
         now = time.monotonic()
-        self._refill(now)
-        while self._tokens >= 1.0:
+        while self._limit.has(now):
             try:
                 peer, _ = self._socket.accept()
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    self._tokens = 0.0  # it stays readable: come again in a moment, not at once
+                    self._limit.exhaust()  # it stays readable: come again in a moment, not at once
                     break
                 return  # nobody there any more
-            self._tokens -= 1.0
+            self._limit.take(now)
             peer.setblocking(False)
             if len(self._open) >= CONNECTIONS:
                 self._end(next(iter(self._open)))

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import zmq
 
-from octree_loader.allowance import Allowance
 from octree_loader.loop import Loop
+from octree_loader.rate_limit import RateLimit
 from octree_loader.transport.gate import Gate
 from octree_loader.transport.keys import AllowedClients
 from octree_loader.transport.link import Link
@@ -92,7 +92,7 @@ class Client:
     identity: bytes
     heard: float
     link: Link
-    allowance: Allowance
+    rate_limit: RateLimit
     listener: _Listener
     key: str = ""
     told_of_limit: float = 0.0
@@ -238,13 +238,13 @@ class Peers:
         if client is None:
             if key and self._shut_out(key):
                 return  # its key was good when it connected
-            allowance = Allowance(limits.MESSAGES_PER_SECOND, limits.MESSAGES_AT_ONCE, now)
-            client = Client(identity, now, Link(now), allowance, listener, key)
+            rate_limit = RateLimit(limits.MESSAGES_PER_SECOND, limits.MESSAGES_AT_ONCE, now)
+            client = Client(identity, now, Link(now), rate_limit, listener, key)
         client.heard = now
         try:
             if len(frames) != 2:
                 raise RemoteProtocolError(f"{len(frames) - 1} frames in a message; this protocol has one")
-            if len(frames[1]) > _ACK_BYTES and not client.allowance.take(now):
+            if len(frames[1]) > _ACK_BYTES and not client.rate_limit.take(now):
                 self._limit(client, now)
                 return
             message = codec.decode_from_client(frames[1])

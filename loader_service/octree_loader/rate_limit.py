@@ -1,4 +1,4 @@
-"""How much a client may say: so much at once, so much a second in the long run. Pure (no I/O).
+"""How often something may happen: so often at once, so often a second in the long run. Pure (no I/O).
 
 A token bucket (Turner 1986, "New directions in communications", IEEE Communications 24(10)).
 """
@@ -6,7 +6,7 @@ A token bucket (Turner 1986, "New directions in communications", IEEE Communicat
 from __future__ import annotations
 
 
-class Allowance:
+class RateLimit:
     """What is left of it.
 
     Parameters
@@ -27,11 +27,23 @@ class Allowance:
         self._left = most
         self._at = now
 
-    def take(self, now: float) -> bool:
-        """Take one; False if there is none left."""
+    def has(self, now: float) -> bool:
+        """Whether there is one left."""
         self._left = min(self._most, self._left + max(0.0, now - self._at) * self._rate)
         self._at = max(self._at, now)
-        if self._left < 1.0:
+        return self._left >= 1.0
+
+    def take(self, now: float) -> bool:
+        """Take one; False if there is none left."""
+        if not self.has(now):
             return False
         self._left -= 1.0
         return True
+
+    def exhaust(self) -> None:
+        """Take all that are left."""
+        self._left = 0.0
+
+    def next_at(self) -> float:
+        """When there is one again."""
+        return self._at + max(0.0, 1.0 - self._left) / self._rate
