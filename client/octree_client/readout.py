@@ -14,7 +14,7 @@ from typing import Any
 from octree_client.statistics import FrameRecord, spread
 
 #: How something stands; the window has a colour for each.
-CALM, BUSY, BAD = "calm", "busy", "bad"
+CALM, BUSY, BAD, ABSENT = "calm", "busy", "bad", "absent"
 
 #: Units as OME-Zarr spells them, as people write them.
 _UNITS = {

@@ -67,14 +67,14 @@ class Words:
         together = sum(done for done, _ in made), sum(total for _, total in made)
         message = readout.loading_message(*viewer.status(), reason, together)
         if not len(viewer.layers):
-            message = readout.Message("no image")
+            message = readout.Message("no image", readout.ABSENT)
         self._bar.tell_loading(message, theme)
 
     def _tell_connection(self, viewer: Viewer, theme: Theme) -> None:
         """The worst of all connections."""
         connections = [session.connection for session in viewer.sessions]
         if not connections:
-            self._bar.tell_connection(readout.Message("no daemon"), theme)
+            self._bar.tell_connection(readout.Message("no daemon", readout.ABSENT), theme)
             self._stage.banner.tell("")
             return
         worst = max(connections, key=lambda connection: _STATES.index(connection.state))

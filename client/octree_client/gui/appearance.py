@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from string import Template
 
-from octree_client.readout import BAD, BUSY, CALM
+from octree_client.readout import ABSENT, BAD, BUSY, CALM
 
 #: Distance between things, in logical pixels; everything is a multiple of half of it.
 GAP = 12
@@ -73,7 +73,7 @@ class Theme:
 
     def mood(self, mood: str) -> str:
         """Colour of a mood of `readout`."""
-        return {CALM: self.calm, BUSY: self.busy, BAD: self.bad}[mood]
+        return {CALM: self.calm, BUSY: self.busy, BAD: self.bad, ABSENT: self.faint}[mood]
 
 
 DARK = Theme(
