@@ -176,8 +176,7 @@ class ImageLayer:
 
     @auto_contrast.setter
     def auto_contrast(self, on: bool) -> None:
-        limits = self.contrast.limits if on and self.contrast.limits is not None else self._look.contrast_limits
-        self._take(replace(self._look, auto_contrast=bool(on), contrast_limits=limits))
+        self._take(replace(self._look, auto_contrast=bool(on)))
 
     @property
     def auto_quantiles(self) -> tuple[float, float]:
@@ -186,11 +185,7 @@ class ImageLayer:
 
     @auto_quantiles.setter
     def auto_quantiles(self, quantiles: tuple[float, float]) -> None:
-        look = replace(self._look, auto_quantiles=(float(quantiles[0]), float(quantiles[1])))
-        self.contrast.use(look.auto_quantiles)
-        if look.auto_contrast and self.contrast.limits is not None:
-            look = replace(look, contrast_limits=self.contrast.limits)
-        self._take(look)
+        self._take(replace(self._look, auto_quantiles=(float(quantiles[0]), float(quantiles[1]))))
 
     @property
     def gamma(self) -> float:
@@ -378,6 +373,10 @@ class ImageLayer:
         self.pager.close()
 
     def _take(self, look: Look) -> None:
+        if look.auto_quantiles != self._look.auto_quantiles:
+            self.contrast.use(look.auto_quantiles)
+        if look.auto_contrast and self.contrast.limits is not None:
+            look = replace(look, contrast_limits=self.contrast.limits)
         before, self._look = self._look, look
         changed = [name for name in Look.__slots__ if getattr(before, name) != getattr(look, name)]
         if not changed:

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote
 import msgspec
 from msgspec import Meta
 
+from octree_client.looks import CONTOUR_MOST
 from octree_protocol.errors import OctreeError
 
 #: What every link begins with.
@@ -40,6 +41,7 @@ class LayerLink(msgspec.Struct, frozen=True, omit_defaults=True):
     """One layer: where its image is, and how it looks. What is left out is up to the viewer.
 
     `source` is a path or URL; `address` a running daemon's, which serves `dataset`. One of the two is given.
+    `quantiles` are those of automatic contrast; `contour`, `seed`, `selected` and `alone` are of labels.
     """
 
     source: _Place = ""
@@ -55,6 +57,11 @@ class LayerLink(msgspec.Struct, frozen=True, omit_defaults=True):
     gamma: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.0
     colormap: _Name = ""
     interpolation: _Name = ""
+    quantiles: tuple[float, float] | None = None
+    contour: Annotated[int, Meta(ge=0, le=CONTOUR_MOST)] = 0
+    seed: Annotated[int, Meta(ge=0, le=1 << 31)] = 0
+    selected: int | None = None
+    alone: bool = False
 
 
 class ViewLink(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -97,13 +104,17 @@ def read_link(text: str) -> ViewLink:
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadLink(f"the link cannot be read: {error}") from None
     numbers = [*(view.center or ()), *([view.pixel_size] if view.pixel_size else ()), *view.point.values()]
-    numbers += [value for layer in view.layers for value in (layer.contrast or ())]
+    numbers += [value for layer in view.layers for value in (*(layer.contrast or ()), *(layer.quantiles or ()))]
     if not all(isfinite(number) for number in numbers):
         raise BadLink("the link has a number that is not finite")
     for layer in view.layers:
         _check_place(layer)
         if layer.contrast is not None and not layer.contrast[0] < layer.contrast[1]:
             raise BadLink("the link has contrast limits that are upside down")
+        if layer.quantiles is not None and not 0.0 <= layer.quantiles[0] < layer.quantiles[1] <= 1.0:
+            raise BadLink("the link has quantiles that are not 0 <= low < high <= 1")
+        if layer.selected is not None and not -(1 << 63) <= layer.selected < 1 << 64:  # more than Meta can say
+            raise BadLink("the link has a label that no type of data can be")
     return view
 
 

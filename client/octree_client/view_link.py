@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from octree_client import session as sessions
+from octree_client.contrast import QUANTILES
 from octree_client.links import LayerLink, ViewLink
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ def _layer_link(layer: ImageLayer) -> LayerLink:
         gamma=layer.gamma,
         colormap=layer.colormap if layer.kind == "image" else "",
         interpolation=layer.interpolation,
+        quantiles=layer.auto_quantiles if layer.kind == "image" and layer.auto_quantiles != QUANTILES else None,
+        contour=layer.contour,
+        seed=layer.seed,
+        selected=layer.selected_label,
+        alone=layer.show_selected_only,
     )
 
 
@@ -115,6 +121,11 @@ def _add(viewer: Viewer, image: Image, layer: LayerLink) -> None:
         "contrast_limits": layer.contrast,
         "colormap": layer.colormap or None,
         "interpolation": layer.interpolation or None,
+        "auto_quantiles": layer.quantiles,
+        "contour": layer.contour,
+        "seed": layer.seed,
+        "selected_label": layer.selected,
+        "show_selected_only": layer.alone,
     }
     for name, value in looks.items():
         if value is not None:

@@ -50,7 +50,7 @@ EFFECTS: dict[str, Callable[[Any], Any]] = {
     "pan_down": lambda w: w.viewer.camera.center[0],
     "previous_slice": lambda w: w.viewer.layers[0].pager.position,
     "next_slice": lambda w: w.viewer.layers[0].pager.position,
-    "auto_contrast": lambda w: (w.viewer.layers[0].auto_contrast, w.panel.controls.auto.isChecked()),
+    "auto_contrast": lambda w: (w.viewer.layers[0].auto_contrast, w.panel.controls.contrast.auto.isChecked()),
     "toggle_interpolation": lambda w: (w.viewer.layers[0].interpolation, w.panel.controls.interpolation.currentText()),
     "toggle_overlay": lambda w: (
         w.viewer.layers[0].overlay,
@@ -201,14 +201,14 @@ def test_the_list_of_keys_is_complete(window: Any, qtbot: Any) -> None:
 
 
 def test_keys_can_be_typed_into_fields(window: Any, qtbot: Any) -> None:
-    window.panel.controls.low.setFocus()
-    window.panel.controls.low.selectAll()
+    window.panel.controls.contrast.low.setFocus()
+    window.panel.controls.contrast.low.selectAll()
     before = window.viewer.camera
-    qtbot.keyClicks(window.panel.controls.low, "1")
-    qtbot.keyClicks(window.panel.controls.low, "200")
-    assert window.panel.controls.low.text() == "1200"
+    qtbot.keyClicks(window.panel.controls.contrast.low, "1")
+    qtbot.keyClicks(window.panel.controls.contrast.low, "200")
+    assert window.panel.controls.contrast.low.text() == "1200"
     assert window.viewer.camera == before
-    press_enter(window.panel.controls.low, qtbot)
+    press_enter(window.panel.controls.contrast.low, qtbot)
     assert window.viewer.layers[0].contrast_limits[0] == 1200.0
     assert not window.viewer.layers[0].auto_contrast
 
@@ -436,12 +436,12 @@ def test_every_control_has_its_effect(window: Any, qtbot: Any) -> None:
         pictures.append(viewer.render().tobytes())
         return pictures[-1] != pictures[-2]
 
-    assert panel.auto.isChecked()
-    panel.contrast.setValue((12000, 30000))
+    assert panel.contrast.auto.isChecked()
+    panel.contrast.slider.setValue((12000, 30000))
     assert viewer.layers[0].contrast_limits == (12000, 30000)
     assert not viewer.layers[0].auto_contrast
-    assert not panel.auto.isChecked()
-    assert (panel.low.text(), panel.high.text()) == ("12000", "30000")
+    assert not panel.contrast.auto.isChecked()
+    assert (panel.contrast.low.text(), panel.contrast.high.text()) == ("12000", "30000")
     assert changed()
     panel.gamma.setValue(2.0)
     assert viewer.layers[0].gamma == 2.0
@@ -458,15 +458,15 @@ def test_every_control_has_its_effect(window: Any, qtbot: Any) -> None:
     panel.overlay.click()
     assert viewer.layers[0].overlay
     assert changed()
-    panel.auto.click()
+    panel.contrast.auto.click()
     assert viewer.layers[0].auto_contrast
     assert changed()
-    panel.auto.click()
+    panel.contrast.auto.click()
     assert not viewer.layers[0].auto_contrast
-    panel.high.setText("50000")
-    panel.high.editingFinished.emit()
+    panel.contrast.high.setText("50000")
+    panel.contrast.high.editingFinished.emit()
     assert viewer.layers[0].contrast_limits[1] == 50000
-    assert panel.contrast.value()[1] == pytest.approx(50000)
+    assert panel.contrast.slider.value()[1] == pytest.approx(50000)
     window.handle.click()
     assert not window.panel.isVisible()
     width = window.canvas.size[0]
@@ -571,8 +571,8 @@ def test_a_picture_may_be_larger_than_the_screen(window: Any, qtbot: Any, tmp_pa
 def test_colours_have_no_colour_map(make_window: Callable[..., Any], session: octree_client.Session) -> None:
     window = make_window(session.dataset("colour"))
     assert not window.panel.controls.colormap.isVisible()
-    assert not window.panel.controls.auto.isVisible()
-    assert (window.panel.controls.low.text(), window.panel.controls.high.text()) == ("0", "255")
+    assert not window.panel.controls.contrast.auto.isVisible()
+    assert (window.panel.controls.contrast.low.text(), window.panel.controls.contrast.high.text()) == ("0", "255")
     assert window.panel.facts["Type"].text() == "uint8, colour"
     window.layer_commands.auto_contrast()
     send_mouse(window, "move", (350, 300))
@@ -729,6 +729,6 @@ def test_what_was_asked_for_is_shown(make_window: Callable[..., Any], session: o
     panel = window.panel.controls
     assert panel.colormap.currentColormap().name.endswith("magma")
     assert panel.interpolation.currentText() == "nearest"
-    assert not panel.auto.isChecked()
-    assert tuple(panel.contrast.value()) == pytest.approx((5000.0, 30000.0))
+    assert not panel.contrast.auto.isChecked()
+    assert tuple(panel.contrast.slider.value()) == pytest.approx((5000.0, 30000.0))
     grab(window, "magma")

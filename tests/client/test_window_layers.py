@@ -199,15 +199,15 @@ def test_each_layer_has_its_own_look(window: Any, qtbot: Any) -> None:
     assert "(kept)" in window.status_bar.level.text()
     controls.level.setCurrentIndex(0)
     assert layers[0].level_lock is None
-    controls.full.click()
+    controls.contrast.full.click()
     assert layers[0].contrast_limits == (0.0, 65535.0)
-    controls.auto.click()
+    controls.contrast.auto.click()
     assert layers[0].auto_contrast
     counts, edges = layers[0].histogram()
     for _ in range(5):
         controls.refresh()
-    assert np.array_equal(controls.histogram._counts, counts)
-    assert np.array_equal(controls.histogram._edges, edges)
+    assert np.array_equal(controls.contrast.histogram._counts, counts)
+    assert np.array_equal(controls.contrast.histogram._edges, edges)
 
 
 def test_labels_have_controls_of_their_own(
@@ -218,8 +218,8 @@ def test_labels_have_controls_of_their_own(
     (layer,) = window.viewer.add(session.dataset("labels"), kind="labels")
     settle(window, qtbot)
     controls = window.panel.controls
-    assert controls.labels_part.isVisible()
-    assert not controls.contrast_part.isVisible()
+    assert controls.labels.isVisible()
+    assert not controls.contrast.isVisible()
     pictures = [window.viewer.render().tobytes()]
 
     def changed() -> bool:
@@ -227,9 +227,9 @@ def test_labels_have_controls_of_their_own(
         pictures.append(window.viewer.render().tobytes())
         return pictures[-1] != pictures[-2]
 
-    controls.shuffle.click()
+    controls.labels.shuffle.click()
     assert changed()
-    controls.contour.setValue(2)
+    controls.labels.contour.setValue(2)
     assert layer.contour == 2
     assert changed()
     y, x = 100, 300
@@ -237,8 +237,8 @@ def test_labels_have_controls_of_their_own(
     send_mouse(window, "press", at, held=True, alt=True)
     send_mouse(window, "release", at, alt=True)
     expected = (y // 48) * 16 + x // 64 + 1
-    assert layer.selected_label == controls.selected.value() == expected
-    controls.only.click()
+    assert layer.selected_label == controls.labels.selected.value() == expected
+    controls.labels.only.click()
     assert layer.show_selected_only
     assert changed()
     send_mouse(window, "move", at)
@@ -433,7 +433,7 @@ def test_a_link_with_several_images(
     window.viewer.add(session.dataset("stack"), name="other")
     layers = window.viewer.layers
     layers[0].colormap, layers[1].visible, layers[2].opacity = "magma", False, 0.5
-    layers["other"].blending = "minimum"
+    layers["other"].blending, layers["other"].auto_quantiles = "minimum", (0.02, 0.9)
     window.viewer.dims.set_index("z", 3)
     window.viewer.set_view((60.0, 70.0), 0.4)
     press(window, qtbot, "Ctrl+C")
@@ -457,7 +457,7 @@ def test_a_link_with_several_images(
     settle(window, qtbot)
     assert [layer.name for layer in layers] == [name for name, _ in expected]
     for layer, (_, look) in zip(layers, expected, strict=True):
-        for part in ("visible", "opacity", "blending", "colormap", "gamma"):
+        for part in ("visible", "opacity", "blending", "colormap", "gamma", "auto_quantiles"):
             assert getattr(layer.look, part) == getattr(look, part)
     assert window.viewer.camera.center == pytest.approx((60.0, 70.0))
     assert window.viewer.camera.pixel_size == pytest.approx(0.4)

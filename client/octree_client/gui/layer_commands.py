@@ -36,7 +36,7 @@ class LayerCommands(QObject):  # type: ignore[misc]
 
     def full_range(self) -> None:
         """Contrast limits over all that the dtype can be."""
-        self._window.panel.controls.full_range()
+        self._window.panel.controls.contrast.full_range()
 
     def toggle_interpolation(self) -> None:
         """Nearest, linear, nearest ..."""
