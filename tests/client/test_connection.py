@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import zmq
 
+from octree_client.transport import wire as wire_module
 from octree_client.transport.connection import Connection, ConnectionFailed, ConnectionState
 from octree_client.transport.inbox import Inbox, Lost, Reopened
+from octree_client.transport.wire import Wire
 from octree_protocol import PROTOCOL_VERSION, codec
 from octree_protocol.geometry import Axis, Dataset, Level
 from octree_protocol.keys import ChunkKey
@@ -272,3 +274,22 @@ def test_it_says_goodbye(daemon: Daemon, address: str) -> None:
     daemon.hear(Bye)
     assert connection.state is ConnectionState.CLOSED
     connection.close()
+
+
+def test_who_is_woken_while_he_wakes_can_be_woken_again(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever wakes the thread while it reads the wake-ups before: his is read with them, and must not be the last."""
+    wire = Wire(address)
+    read = wire_module.os.read
+
+    def read_late(descriptor: int, most: int) -> bytes:
+        wire.wake()
+        return read(descriptor, most)
+
+    wire.wake()
+    with monkeypatch.context() as patched:
+        patched.setattr(wire_module.os, "read", read_late)
+        assert wire.wait(5.0).woken
+    wire.wake()
+    assert wire.wait(0.0).woken
+    wire.close_wake()
+    wire.close()

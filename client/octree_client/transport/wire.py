@@ -113,8 +113,10 @@ class Wire:
         ready = dict(self._poller.poll(max(0, int(seconds * 1e3) + 1)))
         woken = self._wake_read in ready
         if woken:
-            self._awake = False
+            # In this order: who wakes us in between finds us awake, and what he had to say is heard after this. The
+            # other way round his byte would be read with the others, and nobody could wake us any more.
             os.read(self._wake_read, 4096)
+            self._awake = False
         events = []
         if self._monitor in ready:
             assert self._monitor is not None
