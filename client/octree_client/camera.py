@@ -49,8 +49,10 @@ class Camera:
         y, x = self.center
         return replace(self, center=(y - pixels[1] * self.pixel_size, x - pixels[0] * self.pixel_size))
 
-    def zoomed(self, factor: float, pixel: tuple[float, float]) -> Camera:
-        """The camera after zooming in by `factor`; what is under `pixel` stays there."""
+    def zoomed(self, factor: float, pixel: tuple[float, float] | None = None) -> Camera:
+        """The camera after zooming in by `factor`; what is under `pixel`, or in the middle, stays there."""
+        if pixel is None:
+            return replace(self, pixel_size=self.pixel_size / factor)
         anchor_y, anchor_x = self.world_at(pixel)
         return replace(
             self,

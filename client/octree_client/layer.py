@@ -19,6 +19,7 @@ from octree_client.contrast import ContrastEstimate
 from octree_client.cover import Piece, PlaneChunk, ViewStatus
 from octree_client.layer_frame import LayerFrame
 from octree_client.looks import Blending, Interpolation, LayerKind, Look
+from octree_client.navigation import finest_scale
 from octree_client.pager import LayerPager
 from octree_client.placing import Plane, Position, channel_axis, plane_of, position_at
 from octree_client.probing import chunk_at, value_at
@@ -117,6 +118,11 @@ class ImageLayer:
     def extent(self) -> tuple[float, float, float, float]:
         """World (y0, x0, y1, x1) on the axes that are displayed."""
         return self.pager.atlas.extent
+
+    @property
+    def voxel_size(self) -> float:
+        """World units of a voxel of level 0 along its shorter edge, on the axes that are displayed."""
+        return finest_scale(self.levels)
 
     @property
     def look(self) -> Look:

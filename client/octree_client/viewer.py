@@ -10,6 +10,7 @@ import gc
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,17 @@ from octree_client.driver import Driver, HeadlessDriver
 from octree_client.frame_loop import FrameLoop
 from octree_client.layer import ImageLayer
 from octree_client.layer_list import LayerList
+from octree_client.links import read_link, write_link
 from octree_client.loaded import loaded_places
 from octree_client.looks import Blending, LayerKind
 from octree_client.new_layers import ChannelChoice, LayerPlan, planned_layers
+from octree_client.picture_file import write_picture
 from octree_client.player import Player
 from octree_client.playing import Playback, PlayMode
 from octree_client.session import Image, Session
 from octree_client.session import open as open_session
 from octree_client.statistics import FrameStatistics
+from octree_client.view_link import Place, image_at, link_of, open_place, place_of, show_link
 from octree_client.world import NOTHING, World
 
 __all__ = ["BACKGROUND", "ViewStatus", "Viewer"]
@@ -394,6 +398,70 @@ class Viewer:
         finally:
             self.move(before)
         return picture
+
+    def save(self, path: str | Path, factor: float = 1.0, timeout: float = 60.0) -> None:
+        """Save what is in view as PNG, `factor` times as large.
+
+        Raises as `render_enlarged`, and `PictureNotWritten`.
+        """
+        write_picture(self.render() if factor == 1.0 else self.render_enlarged(factor, timeout), Path(path))
+
+    def link(self) -> str:
+        """This view as a text, which ``octree-view`` and `open_link` open again. Raises `links.BadLink`."""
+        return write_link(link_of(self))
+
+    def open_link(self, text: str) -> None:
+        """Show what a link says instead of what is shown. Raises `links.BadLink`, and as `open` and `connect`."""
+        link = read_link(text)
+        images: dict[Place, Image] = {}
+        for place in dict.fromkeys(place_of(layer) for layer in link.layers):
+            session = open_place(place)
+            self._own_sessions.append(session)
+            images[place] = image_at(place)(session)
+        show_link(self, link, images)
+
+    def export(
+        self,
+        path: str | Path,
+        layer: ImageLayer | str | None = None,
+        *,
+        level: int = 0,
+        region: tuple[float, float, float, float] | None = None,
+        whole_axes: bool = False,
+        overwrite: bool = False,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> None:
+        """Write voxels of a layer to an OME-Zarr, TIFF or PNG; returns when the file is there.
+
+        Parameters
+        ----------
+        path
+            Its ending says the format: ``.zarr``, ``.tif``, ``.png``.
+        layer
+            By default the active one.
+        region
+            World (down 0, across 0, down 1, across 1) on the displayed axes; everything if None.
+        whole_axes
+            Whether the other axes are written whole, instead of where one is on them.
+        progress
+            Called with the pieces done, and all of them.
+
+        Raises
+        ------
+        ExportRefused
+            For a level that is not there, a region beside the image, or what the format cannot hold.
+        NotExported
+            With the file and the reason.
+        """
+        from octree_client.export import run_export
+        from octree_client.export_view import plan_of_layer
+
+        chosen = self.layers[self.layers.index(layer)] if layer is not None else self.layers.active
+        if chosen is None:
+            raise ValueError("there is no layer to export")
+        path = Path(path)
+        plan = plan_of_layer(chosen, self.dims, path.name, level, region, whole_axes=whole_axes)
+        run_export(chosen.image, plan, path, overwrite=overwrite, progress=progress)
 
     def wait_until_final(self, timeout: float = 10.0) -> None:
         """Wait until every visible cell of every visible layer is drawn from its own chunk, or is known to be missing

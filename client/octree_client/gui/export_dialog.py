@@ -28,7 +28,8 @@ from qtpy.QtWidgets import (
 
 from octree_client.colormaps import colormap_table
 from octree_client.export import ExportCancelled, Look, NotExported, run_export
-from octree_client.export_plan import ExportPlan, ExportRefused, plan_export, total_bytes
+from octree_client.export_plan import ExportPlan, ExportRefused, total_bytes
+from octree_client.export_view import plan_of_layer
 from octree_client.layer import ImageLayer
 from octree_client.readout import bytes_text, shape_text
 from octree_client.viewer import Viewer
@@ -161,15 +162,13 @@ class ExportDialog(QDialog):  # type: ignore[misc]
             region = max(a, y0), max(b, x0), min(c, y1), min(d, x1)
             if not (region[0] < region[2] and region[1] < region[3]):
                 raise ExportRefused(f"nothing of {layer.name} is in view")
-        names = [axis.name for axis in layer.dataset.axes]
-        point = {axis: world for axis, world in dims.point.items() if axis in names}
-        if self.others.currentIndex() == 1:
-            point = {}
-        finest = layer.dataset.levels[0]
-        for axis, index in layer.fixed.items():
-            point[names[axis]] = finest.voxel_to_world(axis, index + 0.5)
-        return plan_export(
-            layer.dataset, Path(self.path.text()).name, self.level.currentIndex(), region, layer.pager.plane, point
+        return plan_of_layer(
+            layer,
+            dims,
+            Path(self.path.text()).name,
+            self.level.currentIndex(),
+            region,
+            whole_axes=self.others.currentIndex() == 1,
         )
 
     def _tell(self, *_: object) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QFileDialog
@@ -70,11 +71,7 @@ class Files(QObject):  # type: ignore[misc]
         if viewer is None:
             return
         if factor == 0:
-            image = window.grab().toImage().convertToFormat(QImage.Format_RGBA8888)
-            bits = image.constBits()
-            bits.setsize(image.sizeInBytes())
-            rows = np.frombuffer(bytes(bits), np.uint8).reshape(image.height(), image.bytesPerLine())
-            picture = rows[:, : 4 * image.width()].reshape(image.height(), image.width(), 4).copy()
+            picture = self.grab_window()
         else:
             window.stage.notice.say(readout.Message("Waiting until all of the picture is there …"))
             try:
@@ -83,6 +80,14 @@ class Files(QObject):  # type: ignore[misc]
                 window.stage.notice.say(readout.Message(f"Not saved: {error}", readout.BAD))
                 return
         self._writer.write(picture, path if path.suffix else path.with_suffix(".png"))
+
+    def grab_window(self) -> NDArray[np.uint8]:
+        """The whole window as it is on the screen, (h, w, 4) uint8 in physical pixels."""
+        image = self._window.grab().toImage().convertToFormat(QImage.Format_RGBA8888)
+        bits = image.constBits()
+        bits.setsize(image.sizeInBytes())
+        rows = np.frombuffer(bytes(bits), np.uint8).reshape(image.height(), image.bytesPerLine())
+        return rows[:, : 4 * image.width()].reshape(image.height(), image.width(), 4).copy()
 
     def save_to(self, path: Path) -> None:
         """Save what is on the screen; a thread writes the file."""

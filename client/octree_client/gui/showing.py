@@ -72,6 +72,7 @@ class Showing(QObject):  # type: ignore[misc]
             "toggle_system": window.system.isVisible(),
             "toggle_statistics": bool(window.stage.figures.text()),
             "toggle_full_screen": window.isFullScreen(),
+            "toggle_keys": window.key_card.is_open,
             "zoom_rectangle": navigation is not None and (navigation.marking or navigation.marked is not None),
         }
 

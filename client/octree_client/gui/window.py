@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -33,6 +34,7 @@ from octree_client.gui.stage import Stage
 from octree_client.gui.status_bar import StatusBar
 from octree_client.gui.system_panel import SystemPanel
 from octree_client.opening import Opening, ViewOptions
+from octree_client.picture_file import write_picture
 from octree_client.remembered import Remembered
 from octree_client.remembered_file import recall, remember
 from octree_client.session import Image
@@ -96,6 +98,8 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         Why the image could not be opened; the window closes itself then.
     actions_by_name
         What menus and keys start, by the names in `keys`.
+    showing
+        `Showing`: theme, and what of the window is shown.
     """
 
     opened = Signal()
@@ -206,6 +210,30 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
             self.tick_actions()
 
         return run
+
+    def turn(self, what: str, on: bool) -> None:
+        """Turn something on or off that has a tick in the menus: ``window.turn("minimap", False)``.
+
+        Parameters
+        ----------
+        what
+            The name of an action of `keys` that can be on and off, with or without its ``toggle_``.
+
+        Raises
+        ------
+        ValueError
+            If there is none of that name; the text says which there are.
+        """
+        states = self.showing.states()
+        name = what if what in states else f"toggle_{what}"
+        if name not in states:
+            raise ValueError(f"{what!r} cannot be turned; there are {', '.join(sorted(states))}")
+        if states[name] != bool(on):
+            self.command(name)()
+
+    def save(self, path: str | Path) -> None:
+        """Save a picture of the whole window as PNG. Raises `PictureNotWritten`."""
+        write_picture(self.files.grab_window(), Path(path))
 
     def tick_actions(self) -> None:
         """Bring the ticks of menus and buttons up to what is on."""
