@@ -34,7 +34,8 @@ class TileCache:
         How often a chunk lost its tile to another one.
     """
 
-    __slots__ = ("_free", "_owners", "_pinned", "_places", "_used", "capacity", "evictions", "tiles")
+    __slots__ = ("_free", "_owners", "_pinned", "_places", "_revisions", "_steps", "_used", "capacity", "evictions",
+                 "tiles")  # fmt: skip
 
     def __init__(self, tiles: int) -> None:
         if tiles < 2:
@@ -45,6 +46,8 @@ class TileCache:
         self._free = [tile for tile in range(tiles - 1, -1, -1) if tile != FILL_TILE]
         self._owners: dict[int, tuple[Place, PlaneChunk]] = {}
         self._places: dict[Place, dict[PlaneChunk, int]] = {}
+        self._revisions: dict[Place, int] = {}
+        self._steps = 0
         #: Tile -> last frame it was used in, least recently used first.
         self._used: OrderedDict[int, int] = OrderedDict()
         self._pinned: frozenset[tuple[Place, PlaneChunk]] = frozenset()
@@ -55,6 +58,14 @@ class TileCache:
     def resident(self, place: Place) -> Mapping[PlaneChunk, int]:
         """Which tile holds which chunk at a place; not to be kept beyond the next change."""
         return self._places.get(place, _NOTHING)
+
+    def revision(self, place: Place) -> int:
+        """A number that is another one after what is resident at a place has changed; 0 while nothing is."""
+        return self._revisions.get(place, 0)
+
+    def _changed(self, place: Place) -> None:
+        self._steps += 1
+        self._revisions[place] = self._steps
 
     def pin(self, chunks: Iterable[tuple[Place, PlaneChunk]]) -> None:
         """Replace the set of chunks that are never evicted once they are there: the base of what is shown."""
@@ -109,6 +120,7 @@ class TileCache:
             # Evicting the last chunk of this very place drops its dictionary.
             self._places.setdefault(place, mine)[chunk] = tile
             self._owners[tile] = (place, chunk)
+            self._changed(place)
         self._used[tile] = frame
         self._used.move_to_end(tile)
         return tile
@@ -154,6 +166,7 @@ class TileCache:
             target = room.pop()
             self._owners[target] = (place, chunk)
             self._places[place][chunk] = target
+            self._changed(place)
             moves.append((tile, target))
         renamed = dict(moves)
         self._used = OrderedDict((renamed.get(tile, tile), frame) for tile, frame in self._used.items())
@@ -180,8 +193,9 @@ class TileCache:
         del self._used[tile]
         there = self._places[place]
         del there[chunk]
+        self._changed(place)
         if not there:
-            del self._places[place]
+            del self._places[place], self._revisions[place]
 
     def validate(self) -> None:
         """Raise `AssertionError` if a tile is lost, held twice, or the books disagree."""
@@ -192,3 +206,5 @@ class TileCache:
         for tile, (place, chunk) in self._owners.items():
             assert self._places[place][chunk] == tile, f"tile {tile} does not know its owner"
         assert all(self._places.values()), "a place without chunks is remembered"
+        assert self._places.keys() == self._revisions.keys(), "a place without a revision, or the other way round"
+        assert len(set(self._revisions.values())) == len(self._revisions), "two changes have one number"

@@ -12,11 +12,12 @@ from octree_client.cover import PlaneChunk, Resident
 from octree_client.placing import Position
 from octree_client.plane_grid import CellRange
 from octree_client.slices import KeyTemplate
+from octree_client.working_set import Planned
 from octree_protocol.keys import ChunkKey, Tier
 from octree_protocol.messages import Wanted
 
-#: What is wanted of a position that may be next: chunks of its plane, with the entries that they have in the Want.
-Planned = list[tuple[PlaneChunk, Wanted]]
+#: Chunks of a plane with their names over all axes.
+Named = Sequence[tuple[PlaneChunk, ChunkKey]]
 
 
 class Following(NamedTuple):
@@ -26,47 +27,59 @@ class Following(NamedTuple):
     planned: dict[Position, Planned]
 
 
+def seen_there(template: KeyTemplate, level: int, seen: CellRange, base: Sequence[PlaneChunk] = ()) -> Named:
+    """What a view shows at another position.
+
+    Parameters
+    ----------
+    template
+        Of the position.
+    level, seen
+        What is seen now: (row0, col0, row1, col1), half open.
+    base
+        Chunks of the coarsest level, which come first: so that none is blank.
+    """
+    row0, col0, row1, col1 = seen
+    name = template.keys(level)
+    return [
+        *((chunk, template.key(chunk)) for chunk in base if chunk[0] > level),
+        *(((level, row, col), name(row, col)) for row in range(row0, row1) for col in range(col0, col1)),
+    ]
+
+
 def following_set(
-    templates: Mapping[Position, KeyTemplate],
+    places: Mapping[Position, Named],
     level: int,
-    seen: CellRange,
     resident: Callable[[Position], Resident],
     wanted: Mapping[ChunkKey, Wanted],
     is_bad: Callable[[ChunkKey], bool],
     most: int,
-    base: Sequence[PlaneChunk] = (),
 ) -> Following:
     """The cells of a view at other positions, the likeliest position first.
 
     Parameters
     ----------
-    templates
-        Of the positions, the likeliest first.
-    level, seen
-        What is seen now: (row0, col0, row1, col1), half open.
+    places
+        What is seen at the positions (`seen_there`), the likeliest first.
+    level
+        Of the view.
     wanted
         What is wanted already: one chunk may hold several positions.
     is_bad
         Whether a chunk is known to be missing or unreadable.
     most
         Chunks at most; a position that does not fit in is left out, with all after it.
-    base
-        Chunks of the coarsest level, which come first at each position: so that none is blank.
     """
-    row0, col0, row1, col1 = seen
-    cells = [(level, row, col) for row in range(row0, row1) for col in range(col0, col1)]
-    chunks = [*(chunk for chunk in base if chunk[0] > level), *cells]
     known = dict(wanted)
     found = Following([], {})
-    for rank, (place, template) in enumerate(templates.items()):
+    for rank, (place, chunks) in enumerate(places.items()):
         if len(chunks) > most - len(found.entries):
             break
-        there, name = resident(place), template.key
+        there = resident(place)
         mine = found.planned[place] = []
-        for chunk in chunks:
+        for chunk, key in chunks:
             if chunk in there:
                 continue
-            key = name(chunk)
             entry = known.get(key)
             if entry is None:
                 if is_bad(key):

@@ -110,7 +110,7 @@ class FrameLoop:
         self._motion.moved(camera, now)
         motion = self._motion.motion(now)
         for layer in self._layers:
-            layer.pager.hear()
+            layer.pager.wanting.hear()
             layer.pager.aim(camera, motion)
         self._pacer.camera_moved(now, *self._awaited())
         self._schedule(now)
@@ -141,7 +141,7 @@ class FrameLoop:
         for layer in self._layers:
             pager = layer.pager
             if pager.load_ms is not None and pager.load_ms < pager.connection.settings.auto_sync_ms:
-                awaited += pager.awaited()
+                awaited += pager.wanting.awaited(pager.ideal)
                 load_ms = max(load_ms or 0.0, pager.load_ms)
         return awaited, load_ms
 
@@ -151,7 +151,7 @@ class FrameLoop:
 
     def _woken(self) -> None:
         """Something has come from a daemon."""
-        changed = [layer.pager.hear() for layer in self._layers]
+        changed = [layer.pager.wanting.hear() for layer in self._layers]
         if any(changed):
             self._shown = False
             now = time.monotonic()

@@ -56,7 +56,7 @@ def draw_layers(
     context = get_current_canvas().context
     busy = []
     for layer in layers:
-        layer.pager.hear()
+        layer.pager.wanting.hear()
         layer.pager.atlas.fit()
         if layer.pager.plan(camera, number):
             busy.append(layer)

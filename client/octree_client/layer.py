@@ -365,13 +365,15 @@ class ImageLayer:
         else:
             found = (position_at(self.dataset, plane, one, self.fixed) for one in following)
             self.pager.show(plane, position)
-            self.pager.expect([one for one in dict.fromkeys(found) if one is not None])
+            self.pager.wanting.expect([one for one in dict.fromkeys(found) if one is not None])
 
     def follow_contrast(self) -> None:
         """Take what the data say for the contrast limits, if they are automatic."""
+        if not self._look.auto_contrast:
+            return
         # Colours are shown over all that they are stored between.
         limits = self.pager.atlas.visual.contrast_limits if self.kind == "rgb" else self.contrast.limits
-        if self._look.auto_contrast and limits is not None and limits != self._look.contrast_limits:
+        if limits is not None and limits != self._look.contrast_limits:
             self._take(replace(self._look, contrast_limits=limits))
 
     def close(self) -> None:

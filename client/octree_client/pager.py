@@ -1,24 +1,23 @@
-"""What of one image is wanted, and what of it is in VRAM. The doing part of a layer's frame.
+"""What of one image is in VRAM, and what is drawn from it. The doing part of a layer's frame.
 
-Everything that is decided here is decided by pure functions (`level_choice`, `cover`, `working_set`, `paging`,
-`prefetch`); this file asks them in the right order and carries out what they say. It runs in the GUI thread: it never
-waits, reads no file and decodes nothing. Knows nothing of other layers, nor of how the image is shown (`layer`).
+Everything that is decided here is decided by pure functions (`level_choice`, `cover`, `paging`); this file asks them in
+the right order and carries out what they say. It runs in the GUI thread: it never waits, reads no file and decodes
+nothing. Knows nothing of other layers, nor of how the image is shown (`layer`); what is asked of the daemon is
+`wanting`'s business.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Collection, Sequence
-from math import prod
+from collections.abc import Callable, Collection
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from octree_client.camera import Camera, PlaneLevel
 from octree_client.cover import (
+    NO_CELLS,
     Piece,
     PlaneChunk,
     cell_statuses,
@@ -27,36 +26,23 @@ from octree_client.cover import (
     touched_tiles,
 )
 from octree_client.fading import Fading, layered, without
-from octree_client.following import Planned, following_set
 from octree_client.layer_frame import LayerFrame
 from octree_client.level_choice import affordable_level, choose_level, whole_level
 from octree_client.paging import Candidate, UploadCost, candidates, plan_uploads
 from octree_client.placing import Plane, Position, middle
 from octree_client.plane_atlas import PlaneAtlas
 from octree_client.plane_grid import Rect, visible_cells
-from octree_client.prefetch import Motion, is_still, predicted_view, prefetch_cells
+from octree_client.prefetch import Motion
 from octree_client.slices import KeyTemplate
 from octree_client.transport.connection import Connection
 from octree_client.transport.heard import Heard
-from octree_client.transport.inbox import Lost, Reopened
 from octree_client.transport.said import Said
 from octree_client.uploading import upload_chunks
 from octree_client.visuals.tiled_image import TiledImage
-from octree_client.working_set import working_set
+from octree_client.wanting import Wanting
+from octree_client.working_set import Planned
 from octree_protocol.geometry import Dataset
 from octree_protocol.keys import CellStatus, Tier
-from octree_protocol.messages import Announce
-
-log = logging.getLogger("octree.layer")
-
-#: How far ahead of the camera chunks are prefetched. Seconds.
-_LOOK_AHEAD = 0.5
-
-#: Prefetched cells at most.
-_PREFETCH_MOST = 32
-
-#: What is prefetched of other positions: bytes, and chunks.
-_NEXT_BYTES, _NEXT_MOST = 64 << 20, 256
 
 #: Milliseconds that a flush of uploads costs, however few they are.
 _FLUSH_MS = 0.25
@@ -104,8 +90,8 @@ class LayerPager:
         Where its tiles are; another one when other axes are displayed.
     ideal
         The level that fits; None until a camera has been seen.
-    template, heard, said
-        Names of the chunks of the plane that is shown; what the daemon has said of all; what was last said to it.
+    wanting
+        What is asked of the daemon, and what it has said.
     quality, level_lock
         See `looks.Look`.
     """
@@ -123,8 +109,6 @@ class LayerPager:
         on_visual: Callable[[TiledImage], None] = lambda _: None,
         on_plane: Callable[[int, NDArray[Any]], None] = lambda _level, _plane: None,
     ) -> None:
-        self.connection = connection
-        self.dataset = dataset
         self.active = True
         self.level_lock: int | None = None
         self.quality = 0.0
@@ -134,22 +118,21 @@ class LayerPager:
         self._max_texture, self._labels = max_texture, labels
         self._on_visual, self._on_plane = on_visual, on_plane
         self._range_unknown = dataset.rgb and np.dtype(dataset.dtype).kind == "f"
-        self._next: tuple[Position, ...] = ()
-        self._templates: dict[Position, KeyTemplate] = {}
         self._cost = UploadCost()
-        self._inbox = connection.open_view(wake)
         self._drawn: tuple[list[Piece], int, Camera] | None = None
-        self._gone = False
         self._frame = LayerFrame()
+        self._status_of: list[Piece] | None = None
+        self._status = NO_CELLS
+        #: What `pieces` were made from: as long as it is the same, so are they.
+        self._covered: object = None
         self._number = 0
         self._used: set[int] = set()
         self._candidates: list[Candidate] = []
         plane = plane if plane is not None else dataset.displayed()
         position = position if position is not None else middle(dataset, plane)
-        self.heard = Heard(KeyTemplate(dataset, position, plane))
-        self.said = Said(connection, self._inbox, self.heard.recall)
+        self.wanting = Wanting(connection, dataset, plane, position, wake)
         self._turn(plane, vram_bytes)
-        self._put(plane, position)
+        self.atlas.show(position)
 
     # --- what is shown -----------------------------------------------------------------------------------------------
 
@@ -161,7 +144,32 @@ class LayerPager:
     @property
     def position(self) -> Position:
         """Voxel of level 0 that is shown, on each axis that is not displayed."""
-        return self.template.position
+        return self.wanting.position
+
+    @property
+    def connection(self) -> Connection:
+        """Where chunks come from."""
+        return self.wanting.connection
+
+    @property
+    def dataset(self) -> Dataset:
+        """What is shown a plane of."""
+        return self.wanting.dataset
+
+    @property
+    def template(self) -> KeyTemplate:
+        """Names of the chunks of the plane that is shown."""
+        return self.wanting.template
+
+    @property
+    def heard(self) -> Heard:
+        """What the daemon has said."""
+        return self.wanting.heard
+
+    @property
+    def said(self) -> Said:
+        """What was last said to the daemon."""
+        return self.wanting.said
 
     @property
     def levels(self) -> tuple[PlaneLevel, ...]:
@@ -183,90 +191,24 @@ class LayerPager:
         elif position != self.position:
             self._put(plane, position)
 
-    def expect(self, positions: Sequence[Position]) -> None:
-        """These positions may be shown next, the likeliest first: they are prefetched as they would be seen now."""
-        self._next = tuple(positions)
-        known = self._templates
-        self._templates = {
-            place: known.get(place) or KeyTemplate(self.dataset, place, self.plane)
-            for place in self._next
-            if place != self.position
-        }
-
     def rest(self) -> None:
         """Want nothing and draw nothing until `show`; what is in VRAM stays."""
         self.active = False
         self.pieces = []
         self._frame = LayerFrame()
-        self._drawn = None
-        if not self._gone:
-            self.said.say([], self.template)
+        self._drawn = self._covered = None
+        self.wanting.rest()
 
     def _turn(self, plane: Plane, vram_bytes: int) -> None:
         self.atlas = PlaneAtlas(self.dataset, plane, vram_bytes, self._max_texture, self._labels)
         self.ideal = None
-        self._drawn = None
+        self._drawn = self._covered = None
         self._on_visual(self.atlas.visual)
 
     def _put(self, plane: Plane, position: Position) -> None:
-        self.template = KeyTemplate(self.dataset, position, plane)
-        self.heard.show(self.template)
-        self.said.turn()
-        if self._next:
-            self.expect(self._next)
+        self.wanting.show(plane, position)
         self.atlas.show(position)
         self.fading.clear()
-
-    # --- what comes --------------------------------------------------------------------------------------------------
-
-    def hear(self) -> bool:
-        """Take in what has come since the last time; returns whether it may change the picture."""
-        changed = False
-        for event in self._inbox.take():
-            if isinstance(event, Announce):
-                changed |= self.heard.take(event, self.dataset.id, self.said.wanted)
-                # Nothing to draw anew, but something to tell beside the picture.
-                changed |= bool(event.progress) or event.notice is not None
-            elif isinstance(event, Lost):
-                # Slots of a daemon that is gone hold what they held, but nobody guards them any more.
-                self.heard.forget_slots()
-                self._gone = True
-                changed = True
-            elif isinstance(event, Reopened):
-                self._reopen(event)
-                changed = True
-        return changed
-
-    def _reopen(self, event: Reopened) -> None:
-        mine = self.dataset
-        known = event.datasets.get(mine.name)
-        self._gone = known is None
-        if known is None:
-            log.warning("%s is not served any more; what is in VRAM stays", mine.name)
-            return
-        same = known.dtype == mine.dtype and len(known.axes) == len(mine.axes) and len(known.levels) == len(mine.levels)
-        # Scales are the world's here, and the file's there: what tells a file that was changed is its cut.
-        if not same or any(
-            (a.shape, a.chunk_shape) != (b.shape, b.chunk_shape) for a, b in zip(known.levels, mine.levels, strict=True)
-        ):
-            log.warning("%s has changed since it was opened; open it again to see it", mine.name)
-            self._gone = True
-            return
-        self.dataset = msgspec.structs.replace(mine, id=known.id)
-        self.template = KeyTemplate(self.dataset, self.position, self.plane)
-        self.heard.start_over(self.template)
-        self._templates = {}
-        self.expect(self._next)
-        self.said.start_over()
-
-    def awaited(self) -> int:
-        """Visible ideal chunks that are neither in VRAM nor in their slots, as of the last plan."""
-        ready, missing, failed, ideal = self.heard.ready, self.heard.missing, self.heard.failed, self.ideal
-        return sum(
-            1
-            for chunk, wanted in self.said.visible
-            if chunk[0] == ideal and wanted.key not in ready and chunk not in missing and chunk not in failed
-        )
 
     # --- the frame ---------------------------------------------------------------------------------------------------
 
@@ -274,8 +216,8 @@ class LayerPager:
         """Decide what is wanted for a camera, and say so. Called when the camera moves: chunks are on their way
         before the frame is drawn that needs them."""
         if self.active:
-            self.pieces = self._cover(camera)
-            self._want(camera, motion)
+            self._cover(camera)
+            self._ask(camera, motion)
 
     def plan(self, camera: Camera, number: int) -> bool:
         """Begin frame `number`, of rising numbers; returns whether there is something to upload."""
@@ -283,7 +225,7 @@ class LayerPager:
             return False
         began = time.perf_counter()
         self._frame, self._number = LayerFrame(), number
-        self.pieces = self._cover(camera)
+        self._cover(camera)
         self._used = touched_tiles(self.pieces)
         self.atlas.tiles.touch(self._used, number)
         if self._drawn is not None and self.connection.settings.force_synchronous:
@@ -319,7 +261,7 @@ class LayerPager:
                 planned,
                 arena,
                 self.heard.ready,
-                self._template_of,
+                self.wanting.template_of,
                 self.atlas,
                 self._number,
                 self._used,
@@ -341,14 +283,15 @@ class LayerPager:
         if not self.active:
             return self._frame
         began, frame = time.perf_counter(), self._frame
-        if frame.uploads:
-            self.pieces = self._cover(camera)
-        self._want(camera, motion)
-        frame.status = cell_statuses(self.levels, self.ideal or 0, self.pieces)
-        frame.awaited = self.awaited()
-        resident, ready = self.atlas.tiles.resident(self.position), self.heard.ready
-        frame.more = any(wanted.key in ready and chunk not in resident for chunk, wanted in self.said.visible)
+        self._cover(camera)
+        resident, ready, visible = self.atlas.tiles.resident(self.position), self.heard.ready, self.said.visible
+        frame.more = any(wanted.key in ready and chunk not in resident for chunk, wanted in visible)
         frame.idle = not frame.more and frame.uploads > 0 and bool(self._uploadable())
+        self._ask(camera, motion, later=frame.more or frame.idle)
+        if self._status_of is not self.pieces:
+            self._status_of, self._status = self.pieces, cell_statuses(self.levels, self.ideal or 0, self.pieces)
+        frame.status = self._status
+        frame.awaited = self.wanting.awaited(self.ideal)
         frame.plan_ms += (time.perf_counter() - began) * 1e3
         return frame
 
@@ -382,17 +325,25 @@ class LayerPager:
 
     # --- what the frame is made of -----------------------------------------------------------------------------------
 
-    def _cover(self, camera: Camera) -> list[Piece]:
-        levels = self.levels
-        capacity = self.atlas.tiles.capacity
+    def _cover(self, camera: Camera) -> None:
+        """Have `pieces` and `ideal` follow the camera, and what is there."""
+        levels, tiles, place = self.levels, self.atlas.tiles, self.position
         if not self.connection.settings.octree_enabled:
-            self.ideal = whole_level(levels, capacity)
+            ideal = whole_level(levels, tiles.capacity)
         else:
             current = self.ideal
             ideal = choose_level(levels, camera.pixel_size * 2.0**-self.quality, current, self.level_lock)
-            self.ideal = affordable_level(levels, ideal, camera.view(), capacity, len(self.atlas.base), current)
-        view, resident = self._view(camera), self.atlas.tiles.resident(self.position)
-        return cover(levels, self.ideal, view, resident, self.heard.missing, self.heard.failed)
+            ideal = affordable_level(levels, ideal, camera.view(), tiles.capacity, len(self.atlas.base), current)
+        self.ideal = ideal
+        view = self._view(camera)
+        cells = visible_cells(levels, ideal, view)
+        covered = (self.atlas, place, ideal, cells, tiles.revision(place), self.heard.revision)
+        if covered != self._covered:
+            self._covered = covered
+            self.pieces = cover(levels, ideal, view, tiles.resident(place), self.heard.missing, self.heard.failed)
+
+    def _ask(self, camera: Camera, motion: Motion, later: bool = False) -> None:
+        self.wanting.ask(self.atlas, self.ideal or 0, self._view(camera), self.pieces, camera, motion, later)
 
     def _cover_without(self, camera: Camera, chunks: Collection[PlaneChunk]) -> list[Piece]:
         resident = without(self.atlas.tiles.resident(self.position), chunks)
@@ -415,7 +366,7 @@ class LayerPager:
 
         What is prefetched takes no tile from what was seen, unless there is plenty of room.
         """
-        if self.connection.arena is None or self._gone:
+        if self.connection.arena is None or self.wanting.gone:
             return []
         found = self._candidates_of(self.said.visible)
         if not found and self.said.ahead:
@@ -431,9 +382,6 @@ class LayerPager:
         texel = self.atlas.visual.kind.bytes_per_texel
         return candidates(entries, resident, self.heard.ready, self.levels, texel, self.ideal or 0, place)
 
-    def _template_of(self, place: Position | None) -> KeyTemplate:
-        return self.template if place is None or place == self.position else self._templates[place]
-
     def _see(self, level: int, data: NDArray[Any]) -> None:
         if self._range_unknown:
             self._range_unknown = False
@@ -447,52 +395,13 @@ class LayerPager:
         if most > 1.0:
             self.atlas.visual.set_range(0.0, max(most, 255.0))
 
-    def _want(self, camera: Camera, motion: Motion) -> None:
-        if self._gone:
-            return
-        levels, ideal, view = self.levels, self.ideal or 0, self._view(camera)
-        ahead = None if is_still(camera, motion) else predicted_view(camera, motion, _LOOK_AHEAD)
-        cells = prefetch_cells(levels, ideal, view, ahead, _PREFETCH_MOST)
-        entries = working_set(
-            self.template,
-            levels,
-            ideal,
-            view,
-            self.pieces,
-            self.atlas.tiles.resident(self.position),
-            self.heard.missing,
-            self.heard.failed,
-            load_ms=self.load_ms,
-            prefetch=cells,
-            base=self.atlas.base,
-            settings=self.connection.settings,
-        )
-        settings = self.connection.settings
-        following: dict[Position, Planned] = {}
-        if self._templates and settings.octree_enabled and not settings.force_synchronous:
-            seen = visible_cells(levels, ideal, view)
-            most = min(_NEXT_BYTES // self._chunk_bytes(ideal), _NEXT_MOST)
-            known = {entry.key: entry for entry in entries}
-            resident = self.atlas.tiles.resident
-            found = following_set(
-                self._templates, ideal, seen, resident, known, self.heard.is_known_bad, most, self.atlas.base
-            )
-            entries += found.entries
-            following = found.planned
-        self.said.say(entries, self.template, following)
-
-    def _chunk_bytes(self, level: int) -> int:
-        return prod(self.dataset.levels[level].chunk_shape) * np.dtype(self.dataset.dtype).itemsize
-
     # --- for people --------------------------------------------------------------------------------------------------
 
     def retry(self) -> int:
         """Ask again for what could not be read; returns how many chunks that is."""
-        self.hear()  # what was told before now must not count as the answer
-        self.said.forget()
-        return self.heard.retry()
+        return self.wanting.retry()
 
     def close(self) -> None:
         """Forget what it wants, and free its tiles at the next flush."""
-        self.connection.close_view(self._inbox)
+        self.wanting.close()
         self.atlas.close()

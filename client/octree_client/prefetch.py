@@ -9,7 +9,7 @@ from math import hypot, log2
 from typing import NamedTuple
 
 from octree_client.camera import Camera, PlaneLevel
-from octree_client.plane_grid import Rect, grids_of, visible_cells
+from octree_client.plane_grid import CellRange, Rect, grids_of, visible_cells
 
 #: A movement of this long ago counts half.
 HALF_LIFE_S = 0.05
@@ -88,16 +88,55 @@ def predicted_view(camera: Camera, motion: Motion, look_ahead_s: float) -> Rect:
     return y0 + dy - grow * height, x0 + dx - grow * width, y1 + dy + grow * height, x1 + dx + grow * width
 
 
-def prefetch_cells(
+def prefetch_range(
     levels: tuple[PlaneLevel, ...], ideal: int, view: Rect, ahead: Rect | None, most: int = 32
-) -> list[tuple[int, int]]:
-    """Cells of the ideal level that may come into view next, the nearest to the view first; none that is visible.
+) -> CellRange:
+    """The rectangle of cells of the ideal level that holds those in view and what may come next.
 
     Parameters
     ----------
     ahead
         Where the view will be (`predicted_view`): the cells on the way there, and one beyond on the sides that it
         moves to. None while the camera stands still: the ring of cells around the view.
+    most
+        No more rows and columns beside the view than so many cells can fill: what follows from the range costs the
+        same however fast the camera moves.
+
+    Returns
+    -------
+    tuple of int
+        (row0, col0, row1, col1), half open; all zero if nothing of the image is in view.
+    """
+    row0, col0, row1, col1 = visible_cells(levels, ideal, view)
+    if row1 == 0 or most <= 0:
+        return row0, col0, row1, col1
+    grids = grids_of(levels)
+    down, across = grids.axes[ideal]
+    if ahead is None:
+        first_row, first_col, last_row, last_col = row0 - 1, col0 - 1, row1 + 1, col1 + 1
+    else:
+        first_row = down.index_at(ahead[0]) - 1 if ahead[0] < view[0] else row0
+        last_row = down.index_at(ahead[2]) + 2 if ahead[2] > view[2] else row1
+        first_col = across.index_at(ahead[1]) - 1 if ahead[1] < view[1] else col0
+        last_col = across.index_at(ahead[3]) + 2 if ahead[3] > view[3] else col1
+    deep_rows, deep_cols = most // (col1 - col0) + 1, most // (row1 - row0) + 1
+    # A cell that lies wholly beyond the image's end (a level that was rounded up) is no cell.
+    inside = visible_cells(levels, ideal, grids.extent)
+    return (
+        max(first_row, row0 - deep_rows, inside[0]),
+        max(first_col, col0 - deep_cols, inside[1]),
+        min(last_row, row1 + deep_rows, inside[2]),
+        min(last_col, col1 + deep_cols, inside[3]),
+    )
+
+
+def prefetch_cells(seen: CellRange, around: CellRange, most: int = 32) -> list[tuple[int, int]]:
+    """Cells that may come into view next, the nearest to the view first; none that is visible.
+
+    Parameters
+    ----------
+    seen, around
+        What is in view, and the larger range that is looked ahead to (`prefetch_range`).
     most
         So many at most.
 
@@ -106,21 +145,8 @@ def prefetch_cells(
     list of tuple of int
         (row, column).
     """
-    row0, col0, row1, col1 = visible_cells(levels, ideal, view)
-    if row1 == 0 or most <= 0:
-        return []
-    down, across = grids_of(levels).axes[ideal]
-    if ahead is None:
-        first_row, first_col, last_row, last_col = row0 - 1, col0 - 1, row1 + 1, col1 + 1
-    else:
-        first_row = down.index_at(ahead[0]) - 1 if ahead[0] < view[0] else row0
-        last_row = down.index_at(ahead[2]) + 2 if ahead[2] > view[2] else row1
-        first_col = across.index_at(ahead[1]) - 1 if ahead[1] < view[1] else col0
-        last_col = across.index_at(ahead[3]) + 2 if ahead[3] > view[3] else col1
-    # No more rows and columns beside the view than `most` cells can fill: the cost does not depend on the motion.
-    deep_rows, deep_cols = most // (col1 - col0) + 1, most // (row1 - row0) + 1
-    first_row, last_row = max(first_row, row0 - deep_rows, 0), min(last_row, row1 + deep_rows, down.count)
-    first_col, last_col = max(first_col, col0 - deep_cols, 0), min(last_col, col1 + deep_cols, across.count)
+    row0, col0, row1, col1 = seen
+    first_row, first_col, last_row, last_col = around
     mid_row, mid_col = 0.5 * (row0 + row1 - 1), 0.5 * (col0 + col1 - 1)
     found: list[tuple[float, float, int, int]] = []
     for row in range(first_row, last_row):
@@ -134,8 +160,4 @@ def prefetch_cells(
             aside = col0 - col if col < col0 else max(0, col - col1 + 1)
             found.append((away + aside, off_mid + abs(col - mid_col), row, col))
     found.sort()
-    # A cell that lies wholly beyond the image's end (a level that was rounded up) is no cell.
-    inside = visible_cells(levels, ideal, grids_of(levels).extent)
-    return [(row, col) for _, _, row, col in found if inside[0] <= row < inside[2] and inside[1] <= col < inside[3]][
-        :most
-    ]
+    return [(row, col) for _, _, row, col in found[:most]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from math import hypot
+from typing import NamedTuple
 
 from octree_client.camera import PlaneLevel
 from octree_client.cover import Piece, PlaneChunk, Resident
@@ -17,6 +18,9 @@ from octree_client.slices import KeyTemplate
 from octree_protocol import limits
 from octree_protocol.keys import CellStatus, Tier
 from octree_protocol.messages import ViewerSettings, Wanted
+
+#: Chunks of a plane, with what is asked of them.
+Planned = list[tuple[PlaneChunk, Wanted]]
 
 #: A coverage chunk is so many levels above the ideal one: it stands in for 16 cells where levels halve.
 COVERAGE_ABOVE = 2
@@ -41,6 +45,18 @@ def base_chunks(levels: tuple[PlaneLevel, ...], most: int = BASE_CHUNKS) -> tupl
     return tuple((top, row, col) for row in range(row0, row1) for col in range(col0, col1))
 
 
+class WorkingSet(NamedTuple):
+    """What is wanted of a plane: `visible` for what is seen now, `nearby` for what may come into view."""
+
+    visible: Planned
+    nearby: Planned
+
+    @property
+    def entries(self) -> list[Wanted]:
+        """All of it, in order, as the daemon is told."""
+        return [entry for _, entry in self.visible] + [entry for _, entry in self.nearby]
+
+
 def working_set(
     template: KeyTemplate,
     levels: tuple[PlaneLevel, ...],
@@ -58,7 +74,7 @@ def working_set(
     parallel_loads: int = 2,
     fast_ms: float = FAST_MS,
     most: int = 2048,
-) -> list[Wanted]:
+) -> WorkingSet:
     """What the daemon is asked for, the most useful first.
 
     Base and coverage come first, because they are few and show much; then the ideal cells, the nearest to the view's
@@ -128,13 +144,14 @@ def working_set(
                 wanted[chunk] = Wanted(key(chunk), chunk[0] - ideal, _VISIBLE, _distance(grids.axes, chunk, center))
 
     room = max(0, min(most, limits.WANTS_PER_VIEW) - len(wanted))
-    result = list(wanted.values())
-    if len(cells) > room:
-        result.extend(sorted(cells.values(), key=lambda one: one.priority)[:room])
-        return result
-    result.extend(cells.values())
+    visible, nearby = list(wanted.items()), Planned()
+    mine = [((ideal, row, col), one) for (row, col), one in cells.items()]
+    if len(mine) > room:
+        visible += sorted(mine, key=lambda one: one[1].priority)[:room]
+        return WorkingSet(visible, nearby)
+    visible += mine
     if only_ideal:
-        return result
+        return WorkingSet(visible, nearby)
     room -= len(cells)
     for row, col in prefetch:
         if room <= 0:
@@ -144,7 +161,7 @@ def working_set(
             continue
         room -= 1
         distance = int(16.0 * hypot(row - mid_row, col - mid_col))
-        result.append(Wanted(key(chunk), 0, _PREFETCH, min(distance, _FARTHEST)))
+        nearby.append((chunk, Wanted(name(row, col), 0, _PREFETCH, min(distance, _FARTHEST))))
     if ideal == len(levels) - 1:
         # The base is of the ideal level itself: what of it lies outside the view is kept all the same.
         seen = {*cells, *prefetch}
@@ -153,8 +170,8 @@ def working_set(
                 if chunk in missing or chunk in failed:
                     continue
                 room -= 1
-                result.append(Wanted(key(chunk), 0, _PREFETCH, _distance(grids.axes, chunk, center)))
-    return result
+                nearby.append((chunk, Wanted(key(chunk), 0, _PREFETCH, _distance(grids.axes, chunk, center))))
+    return WorkingSet(visible, nearby)
 
 
 def _distance(axes: tuple[tuple[AxisGrid, AxisGrid], ...], chunk: PlaneChunk, center: tuple[float, float]) -> int:

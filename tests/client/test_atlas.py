@@ -30,6 +30,7 @@ def test_it_agrees_with_a_plain_least_recently_used_list(
     cache = TileCache(tiles)
     model: list[tuple[object, object]] = []  # least recently used first
     pinned: set[tuple[object, object]] = set()
+    revisions: dict[tuple[object, int], object] = {}
     for frame, (what, place, chunk) in enumerate(steps):
         name = (place, chunk)
         if what == "assign":
@@ -57,6 +58,9 @@ def test_it_agrees_with_a_plain_least_recently_used_list(
             pinned = {name}
             cache.pin(pinned)  # type: ignore[arg-type]
         cache.validate()
+        for p in ((), (1,)):
+            there = dict(cache.resident(p))
+            assert revisions.setdefault((p, cache.revision(p)), there) == there, "a change without a new revision"
         held = {(p, c) for p in ((), (1,)) for c in cache.resident(p)}
         assert held == set(model)
         assert len(cache) == len(model)

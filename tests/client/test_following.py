@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.client.pyramids import plain_dataset
 
-from octree_client.following import following_set
+from octree_client.following import following_set, seen_there
 from octree_client.slices import KeyTemplate
 from octree_protocol.keys import ChunkKey, Tier
 from octree_protocol.messages import Wanted
@@ -29,9 +29,8 @@ def test_whole_positions_in_order(
 
     unreadable = {ChunkKey(DATASET.id, 0, one) for one in bad}
     already = Wanted(ChunkKey(DATASET.id, 0, (4, 1, 1)), 0, Tier.VISIBLE, 0)
-    found = following_set(
-        TEMPLATES, 0, seen, resident, {already.key: already}, unreadable.__contains__, most, [(2, 0, 0)]
-    )
+    places = {place: seen_there(template, 0, seen, [(2, 0, 0)]) for place, template in TEMPLATES.items()}
+    found = following_set(places, 0, resident, {already.key: already}, unreadable.__contains__, most)
     each = 1 + (seen[2] - seen[0]) * (seen[3] - seen[1])
     assert len(found.entries) <= most
     keys = [entry.key for entry in found.entries]

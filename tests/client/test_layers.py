@@ -322,8 +322,8 @@ def test_zooming_out_with_finer_data_in_vram_is_never_blank_nor_coarser(session:
                 viewer.set_view((row, column), 0.5)
                 viewer.wait_until_final(20)
         assert layer.level == 0
-        viewer.sessions[0].connection.want(layer.pager._inbox, [])  # nothing new comes from now on
-        layer.pager.connection = layer.pager.said._connection = _Silent(layer.pager.connection)  # type: ignore[assignment]
+        viewer.sessions[0].connection.want(layer.pager.wanting._inbox, [])  # nothing new comes from now on
+        layer.pager.wanting.connection = layer.pager.said._connection = _Silent(layer.pager.connection)  # type: ignore[assignment]
         for pixel_size in (0.7, 1.0, 1.4, 2.0, 2.8):
             viewer.set_view((60.0, 80.0), pixel_size)
             viewer.render()

@@ -14,8 +14,8 @@ from octree_client.camera import PlaneLevel, image_extent
 from octree_client.cover import PlaneChunk, cell_statuses, cover, spare_tiles, touched_tiles
 from octree_client.level_choice import affordable_level, tiles_needed
 from octree_client.paging import Candidate, UploadCost, plan_uploads
-from octree_client.plane_grid import Rect
-from octree_client.prefetch import prefetch_cells
+from octree_client.plane_grid import Rect, visible_cells
+from octree_client.prefetch import prefetch_cells, prefetch_range
 from octree_client.slices import KeyTemplate
 from octree_client.working_set import base_chunks, working_set
 from octree_protocol.geometry import Axis, Dataset, Level
@@ -121,8 +121,9 @@ def still_camera(levels: Levels, view: Rect, capacity: int, ideal: int, seed: in
         in_use, spare = touched_tiles(pieces), spare_tiles(pieces, level)
         cache.touch(in_use, frame)
         counts = cell_statuses(levels, level, pieces)
-        ring = prefetch_cells(levels, level, view, None, most=4)
-        wanted = working_set(template, levels, level, view, pieces, resident, base=base, prefetch=ring)
+        around = prefetch_range(levels, level, view, None, most=4)
+        ring = prefetch_cells(visible_cells(levels, level, view), around, most=4)
+        wanted = working_set(template, levels, level, view, pieces, resident, base=base, prefetch=ring).entries
         if counts.final == counts.cells:
             return frame, level
         ranks = {(w.key.level, w.key.index[0], w.key.index[1]): w for w in wanted}

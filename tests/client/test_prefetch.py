@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.client.pyramids import Levels, plain_levels, pyramids, some_view
 
 from octree_client.camera import Camera, PlaneLevel
-from octree_client.plane_grid import visible_cells
-from octree_client.prefetch import Motion, MotionTracker, is_still, predicted_view, prefetch_cells
+from octree_client.plane_grid import Rect, visible_cells
+from octree_client.prefetch import Motion, MotionTracker, is_still, predicted_view, prefetch_cells, prefetch_range
 
 CAMERA = Camera((5000.0, 5000.0), 1.0, (1024, 768))
 
@@ -65,13 +65,20 @@ def test_the_predicted_view_goes_with_the_motion_and_not_beyond_a_canvas() -> No
     assert (y1 - y0, x1 - x0) == pytest.approx((2 * 768, 2 * 1024))
 
 
+def cells_ahead(levels: Levels, ideal: int, view: Rect, ahead: Rect | None, most: int = 32) -> list[tuple[int, int]]:
+    seen, around = visible_cells(levels, ideal, view), prefetch_range(levels, ideal, view, ahead, most)
+    assert around[0] <= seen[0] <= seen[2] <= around[2]
+    assert around[1] <= seen[1] <= seen[3] <= around[3]
+    return prefetch_cells(seen, around, most)
+
+
 @settings(deadline=None, max_examples=200)
 @given(pyramids(), st.integers(0, 1 << 32), st.integers(0, 40))
 def test_cells_ahead_exist_are_not_visible_and_the_nearest_come_first(levels: Levels, seed: int, most: int) -> None:
     random = Random(seed)
     view, ideal = some_view(levels, random), random.randrange(len(levels))
     ahead = None if random.random() < 0.3 else some_view(levels, random)
-    cells = prefetch_cells(levels, ideal, view, ahead, most)
+    cells = cells_ahead(levels, ideal, view, ahead, most)
     assert len(cells) == len(set(cells)) <= most
     row0, col0, row1, col1 = visible_cells(levels, ideal, view)
     away = []
@@ -87,7 +94,7 @@ def test_a_still_camera_has_a_ring_around_it() -> None:
     levels = plain_levels(1 << 14)
     view = (1024.0, 1024.0, 1500.0, 1500.0)
     assert visible_cells(levels, 0, view) == (4, 4, 6, 6)
-    ring = prefetch_cells(levels, 0, view, None)
+    ring = cells_ahead(levels, 0, view, None)
     assert sorted(ring) == sorted((r, c) for r in range(3, 7) for c in range(3, 7) if not (4 <= r < 6 and 4 <= c < 6))
     assert set(ring[-4:]) == {(3, 3), (3, 6), (6, 3), (6, 6)}
 
@@ -95,22 +102,22 @@ def test_a_still_camera_has_a_ring_around_it() -> None:
 def test_a_moving_camera_has_the_cells_on_its_way() -> None:
     levels = plain_levels(1 << 14)
     view = (1024.0, 1024.0, 1500.0, 1500.0)
-    right = prefetch_cells(levels, 0, view, (1024.0, 1324.0, 1500.0, 1800.0))
+    right = cells_ahead(levels, 0, view, (1024.0, 1324.0, 1500.0, 1800.0))
     assert right == [(4, 6), (5, 6), (4, 7), (5, 7), (4, 8), (5, 8)]
-    below = prefetch_cells(levels, 0, view, (1324.0, 1024.0, 1800.0, 1500.0))
+    below = cells_ahead(levels, 0, view, (1324.0, 1024.0, 1800.0, 1500.0))
     assert below == [(6, 4), (6, 5), (7, 4), (7, 5), (8, 4), (8, 5)]
-    up = prefetch_cells(levels, 0, view, (724.0, 1024.0, 1200.0, 1500.0), most=3)
+    up = cells_ahead(levels, 0, view, (724.0, 1024.0, 1200.0, 1500.0), most=3)
     assert up == [(3, 4), (3, 5), (2, 4)]
 
 
 def test_the_cost_does_not_depend_on_how_far_ahead_the_motion_leads() -> None:
     levels = plain_levels(1 << 40)
     view = (1e9, 1e9, 1e9 + 2000, 1e9 + 2000)
-    assert len(prefetch_cells(levels, 0, view, (0.0, 0.0, 1e12, 1e12))) == 32
+    assert len(cells_ahead(levels, 0, view, (0.0, 0.0, 1e12, 1e12))) == 32
 
 
 def test_a_cell_beyond_the_end_of_the_image_is_no_cell() -> None:
     fine = PlaneLevel((20, 20), (10, 10), (2, 2), (1.0, 1.0), (0.0, 0.0))
     coarse = PlaneLevel((11, 11), (5, 5), (3, 3), (2.0, 2.0), (0.5, 0.5))
-    assert prefetch_cells((fine, coarse), 1, (0.0, 0.0, 5.0, 5.0), None) == [(0, 1), (1, 0), (1, 1)]
-    assert prefetch_cells((fine, coarse), 1, (0.0, 0.0, 19.0, 19.0), None) == []
+    assert cells_ahead((fine, coarse), 1, (0.0, 0.0, 5.0, 5.0), None) == [(0, 1), (1, 0), (1, 1)]
+    assert cells_ahead((fine, coarse), 1, (0.0, 0.0, 19.0, 19.0), None) == []

@@ -41,9 +41,13 @@ def ask(
     there = resident or {}
     pieces = cover(levels, ideal, view, there, missing, failed)
     template = KeyTemplate(dataset_of(levels))
-    wanted = working_set(template, levels, ideal, view, pieces, there, missing, failed, **options)  # type: ignore[arg-type]
+    found = working_set(template, levels, ideal, view, pieces, there, missing, failed, **options)  # type: ignore[arg-type]
+    wanted = found.entries
     named = {(w.key.level, w.key.index[0], w.key.index[1]): w for w in wanted}
     assert len(named) == len(wanted), "a chunk is asked for twice"
+    assert [*found.visible, *found.nearby] == list(named.items()), "chunks and their names disagree"
+    assert all(one.tier is Tier.VISIBLE for _, one in found.visible)
+    assert all(one.tier is Tier.PREFETCH for _, one in found.nearby)
     return named
 
 

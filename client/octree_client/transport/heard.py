@@ -33,15 +33,18 @@ class Heard:
         Chunks of the plane that the store does not have, and why others could not be read.
     load_ms
         How long a load takes; None while nobody knows.
+    revision
+        Rises whenever `missing` or `failed` change.
     """
 
-    __slots__ = ("_absent", "_failed", "_template", "failed", "load_ms", "missing", "ready")
+    __slots__ = ("_absent", "_failed", "_template", "failed", "load_ms", "missing", "ready", "revision")
 
     def __init__(self, template: KeyTemplate) -> None:
         self.ready: OrderedDict[ChunkKey, Ready] = OrderedDict()
         self.missing: dict[PlaneChunk, None] = {}
         self.failed: dict[PlaneChunk, str] = {}
         self.load_ms: float | None = None
+        self.revision = 0
         self._absent: OrderedDict[ChunkKey, None] = OrderedDict()
         self._failed: OrderedDict[ChunkKey, str] = OrderedDict()
         self._template = template
@@ -49,6 +52,7 @@ class Heard:
     def show(self, template: KeyTemplate) -> None:
         """This plane is shown from now on. What failed before is tried again."""
         self._template = template
+        self.revision += 1
         self.failed.clear()
         chunks = (template.chunk(key) for key in self._absent)
         self.missing = {chunk: None for chunk in chunks if chunk is not None}
@@ -78,12 +82,14 @@ class Heard:
                 chunk = self._template.chunk(key)
                 if chunk is not None:
                     self.missing[chunk] = None
+                    self.revision += 1
                     changed = True
         for failure in announce.failed:
             if failure.key.dataset == number:
                 chunk = self._template.chunk(failure.key) if failure.key in wanted else None
                 if chunk is not None:
                     self.failed[chunk] = failure.reason
+                    self.revision += 1
                     changed = True
                 else:
                     self._failed[failure.key] = failure.reason
@@ -103,10 +109,12 @@ class Heard:
             chunk = self._template.chunk(key)
             if chunk is not None:
                 self.failed[chunk] = reason
+                self.revision += 1
 
     def retry(self) -> int:
         """Forget what failed; returns how many chunks of the plane that were."""
         count = len(self.failed)
+        self.revision += 1
         self.failed.clear()
         self._failed.clear()
         return count
@@ -117,6 +125,7 @@ class Heard:
 
     def start_over(self, template: KeyTemplate) -> None:
         """Another daemon serves the dataset, under another number."""
+        self.revision += 1
         self.ready.clear()
         self._absent.clear()
         self._failed.clear()

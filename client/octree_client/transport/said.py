@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from octree_client.cover import PlaneChunk
-from octree_client.following import Planned
 from octree_client.placing import Position
-from octree_client.slices import KeyTemplate
 from octree_client.transport.connection import Connection
 from octree_client.transport.inbox import Inbox
-from octree_protocol.keys import ChunkKey, Tier
+from octree_client.working_set import Planned, WorkingSet
+from octree_protocol.keys import ChunkKey
 from octree_protocol.messages import Wanted
 
 
@@ -39,11 +37,10 @@ class Said:
         How often something was said.
     """
 
-    __slots__ = ("_connection", "_inbox", "_listed", "_on_new", "ahead", "entries", "requests", "visible", "wanted")
+    __slots__ = ("_connection", "_inbox", "_on_new", "ahead", "entries", "requests", "visible", "wanted")
 
     def __init__(self, connection: Connection, inbox: Inbox, on_new: Callable[[ChunkKey], None]) -> None:
         self._connection, self._inbox, self._on_new = connection, inbox, on_new
-        self._listed = False
         self.entries: Sequence[Wanted] = ()
         self.wanted: dict[ChunkKey, Wanted] = {}
         self.visible: Planned = []
@@ -52,7 +49,7 @@ class Said:
 
     def turn(self) -> None:
         """Another plane or position is shown: what was said is none of its own until something is said again."""
-        self.visible, self.ahead, self._listed = [], {}, False
+        self.visible, self.ahead = [], {}
 
     def forget(self) -> None:
         """The next thing that is said is new, whatever it is: to another daemon, or to try again."""
@@ -63,28 +60,27 @@ class Said:
         self.entries, self.wanted = (), {}
 
     def say(
-        self, entries: Sequence[Wanted], template: KeyTemplate, following: Mapping[Position, Planned] | None = None
+        self,
+        wanted: WorkingSet,
+        position: Position = (),
+        others: Sequence[Wanted] = (),
+        following: Mapping[Position, Planned] | None = None,
     ) -> None:
         """Want these chunks from now on, and no others.
 
         Parameters
         ----------
-        template
-            Of the plane that is shown.
+        wanted
+            Of the plane that is shown, which is at `position`.
+        others
+            What is wanted besides, for other positions.
         following
-            What of them is wanted of other positions.
+            All that they want, chunks that are wanted here too among it.
         """
-        same = entries == self.entries
-        if same and self._listed:
-            return
-        self.visible, self.ahead, self._listed = [], dict(following or {}), True
-        nearby: list[tuple[PlaneChunk, Wanted]] = []
-        for entry in entries:
-            chunk = template.chunk(entry.key)
-            if chunk is not None:
-                (self.visible if entry.tier is Tier.VISIBLE else nearby).append((chunk, entry))
-        self.ahead[template.position] = [*self.ahead.get(template.position, ()), *nearby]
-        if same:  # another position in the same chunks
+        self.visible, self.ahead = wanted.visible, dict(following or {})
+        self.ahead[position] = [*self.ahead.get(position, ()), *wanted.nearby]
+        entries = [*wanted.entries, *others]
+        if entries == self.entries:  # another position in the same chunks
             return
         before, self.wanted = self.wanted, {entry.key: entry for entry in entries}
         for key in self.wanted:
