@@ -67,6 +67,11 @@ class Piece(NamedTuple):
     status: CellStatus
 
 
+def is_drawn(piece: Piece) -> bool:
+    """Whether a layer above others draws it: where there is nothing yet, what lies below is seen; a failure is told."""
+    return piece[2] >= 0 or piece[3] is _FAILED
+
+
 def cover(
     levels: tuple[PlaneLevel, ...],
     ideal: int,

@@ -6,6 +6,7 @@ Knows nothing of GL. Off as long as `Fading.seconds` is 0: every piece is then d
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from octree_client.cover import Piece, PlaneChunk
 from octree_protocol.keys import CellStatus
@@ -54,21 +55,49 @@ def without(resident: Mapping[PlaneChunk, int], chunks: Collection[PlaneChunk]) 
     return {chunk: tile for chunk, tile in resident.items() if chunk not in chunks}
 
 
-def layered(pieces: Sequence[Piece], before: Sequence[Piece], factors: Mapping[PlaneChunk, float]) -> list[Piece]:
-    """The pieces to draw, from the bottom to the top: below those that fade in, what would be there without them.
+class FadingPiece(NamedTuple):
+    """A piece that fades in, where it stands upon one piece of what was there before.
+
+    Attributes
+    ----------
+    piece
+        What is coming; its rectangle is that of `before`.
+    before
+        What would be drawn without it; None where nothing would.
+    share
+        How far it has faded in, 0 .. 1.
+    """
+
+    piece: Piece
+    before: Piece | None
+    share: float
+
+
+def split(
+    pieces: Sequence[Piece], before: Sequence[Piece], factors: Mapping[PlaneChunk, float]
+) -> tuple[list[Piece], list[FadingPiece]]:
+    """Pieces that are drawn as they are, and those that fade in. All of them together tile what `pieces` do.
 
     Parameters
     ----------
     before
-        What `cover.cover` made of the same view without the chunks of `factors`.
+        What `cover.cover` made of the same view without the chunks of `factors`: the same cells in the same order, and
+        a cell that does not fade from the same pieces.
     """
-    rects = [piece.rect for piece in pieces if piece.chunk in factors]
-    below = [
-        piece
-        for piece in before
-        if piece.tile >= 0 and piece.status is not CellStatus.FINAL and any(_within(piece.rect, rect) for rect in rects)
-    ]
-    return [*below, *pieces]
+    settled: list[Piece] = []
+    fading: list[FadingPiece] = []
+    place = 0
+    for piece in pieces:
+        share = factors.get(piece.chunk) if piece.status is CellStatus.FINAL else None
+        if share is None:
+            settled.append(piece)
+            place += 1
+            continue
+        while place < len(before) and _within(before[place].rect, piece.rect):
+            under = before[place]
+            fading.append(FadingPiece(piece._replace(rect=under.rect), under, share))
+            place += 1
+    return settled, fading
 
 
 def _within(inner: tuple[float, float, float, float], outer: tuple[float, float, float, float]) -> bool:

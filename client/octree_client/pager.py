@@ -22,10 +22,11 @@ from octree_client.cover import (
     PlaneChunk,
     cell_statuses,
     cover,
+    is_drawn,
     spare_tiles,
     touched_tiles,
 )
-from octree_client.fading import Fading, layered, without
+from octree_client.fading import Fading, FadingPiece, split, without
 from octree_client.layer_frame import LayerFrame
 from octree_client.level_choice import affordable_level, choose_level, whole_level
 from octree_client.paging import Candidate, UploadCost, candidates, plan_uploads
@@ -52,9 +53,6 @@ _LEAST_BYTES = 512 << 10
 
 #: Milliseconds of a frame for uploads of what nobody sees yet.
 _IDLE_MS = 1.0
-
-#: Pieces fade in where a later one covers an earlier one; light that is added would be added twice.
-_FADING = frozenset({"translucent", "opaque"})
 
 #: What is prefetched goes into VRAM too, while nothing else does, if that holds so many times the view.
 _ROOMY = 4
@@ -312,15 +310,18 @@ class LayerPager:
         else:
             pieces = self.pieces
             self._drawn = (pieces, ideal, camera)
-        if not lowest and status.empty:
-            pieces = [piece for piece in pieces if piece.tile >= 0 or piece.status is CellStatus.FAILED]
         fades: dict[PlaneChunk, float] = {}
-        if self.fading.seconds and self.atlas.visual.blending in _FADING and not self.atlas.visual.overlay:
+        fading: list[FadingPiece] = []
+        if self.fading.seconds and not self.atlas.visual.overlay:
             fades = self.fading.factors(pieces, time.monotonic())
             if fades:
-                pieces = layered(pieces, self._cover_without(camera, fades), fades)
+                pieces, fading = split(pieces, self._cover_without(camera, fades), fades)
+        if not lowest:
+            if status.empty:
+                pieces = [piece for piece in pieces if is_drawn(piece)]
+            fading = [one if one.before and is_drawn(one.before) else one._replace(before=None) for one in fading]
         self._frame.fading = bool(fades)
-        self.atlas.visual.set_frame(pieces, self.atlas.tiles.resident(self.position), ideal, camera, fades)
+        self.atlas.visual.set_frame(pieces, self.atlas.tiles.resident(self.position), ideal, camera, fading)
         self.atlas.visual.draw(lowest)
 
     # --- what the frame is made of -----------------------------------------------------------------------------------

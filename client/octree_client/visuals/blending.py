@@ -18,24 +18,21 @@ class BlendState(NamedTuple):
     factors
         Of source and destination for the colour, then for alpha, as `gloo` spells them.
     equation
-        ``func_add`` or ``min``.
-    mode
-        What the shader does with the opacity: see `MODES`.
+        For the colour, ``func_add`` or ``min``; alpha is always added.
     """
 
     factors: tuple[str, str, str, str]
     equation: str
-    mode: int
 
 
-#: What the shader puts out: the colour with its alpha; white mixed with the colour, which is what leaves the darker one
-#: alone; the colour wherever there is one.
-MODES = {"alpha": 0, "white": 1, "cover": 2}
+_MIX = BlendState(("src_alpha", "one_minus_src_alpha", "one", "one_minus_src_alpha"), "func_add")
+_ADD = BlendState(("src_alpha", "one", "zero", "one"), "func_add")
+_ALONE = BlendState(("src_alpha", "zero", "zero", "one"), "func_add")
+_DARKER = BlendState(("one", "zero", "zero", "one"), "min")
+_REPLACE = BlendState(("one", "zero", "zero", "one"), "func_add")
 
-_MIX = ("src_alpha", "one_minus_src_alpha", "one", "one_minus_src_alpha")
-_ADD = ("src_alpha", "one", "zero", "one")
-_ALONE = ("src_alpha", "zero", "zero", "one")
-_REPLACE = ("one", "zero", "zero", "one")
+#: Opacity, as the shader has it, of what covers wherever it has any colour: what comes out above 1 is 1.
+COVERING = 1.0e6
 
 
 def blend_state(blending: Blending, lowest: bool) -> BlendState:
@@ -48,7 +45,18 @@ def blend_state(blending: Blending, lowest: bool) -> BlendState:
         because the background is no data.
     """
     if blending == "additive":
-        return BlendState(_ALONE if lowest else _ADD, "func_add", MODES["alpha"])
+        return _ALONE if lowest else _ADD
     if blending == "minimum":
-        return BlendState(_REPLACE, "func_add" if lowest else "min", MODES["white"])
-    return BlendState(_MIX, "func_add", MODES["cover" if blending == "opaque" else "alpha"])
+        return _REPLACE if lowest else _DARKER
+    return _MIX
+
+
+def shader_opacity(blending: Blending, opacity: float) -> float:
+    """What the shader multiplies alpha with."""
+    return COVERING if blending == "opaque" else opacity
+
+
+def mixes_white(blending: Blending) -> bool:
+    """Whether colours leave the shader mixed with white, which is what leaves the darker one alone, instead of beside
+    their alpha."""
+    return blending == "minimum"

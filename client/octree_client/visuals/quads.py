@@ -11,7 +11,7 @@ has to be kept, grown or uploaded. Knows nothing of GL, nor of how pieces were c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from octree_client.camera import Camera, PlaneLevel
 from octree_client.cover import Piece, PlaneChunk, Resident
+from octree_client.fading import FadingPiece
 from octree_protocol.keys import CellStatus
 
 #: One vertex; every field is a vec4 of float32, pairs are (x, y).
@@ -28,15 +29,20 @@ from octree_protocol.keys import CellStatus
 #: ``a_tile``    texel of the own tile's corner in the atlas, then the own chunk's shape in voxels
 #: ``a_sides``   tiles of the neighbours above, left, right, below; -1 where there is none
 #: ``a_corners`` tiles of the neighbours above left, above right, below left, below right; -1 where there is none
-#: ``a_state``   nominal chunk shape of the level, level minus ideal level (or how far the piece has faded in, 0 .. 1,
-#:               while any does), `CellStatus`; `NO_DATA` is added to the
-#:               status where there is no tile to draw from
+#: ``a_state``   nominal chunk shape of the level, level minus ideal level, `CellStatus`; `NO_DATA` is added to it
+#:               where there is no tile to draw from
 VERTEX = np.dtype(
     [(name, np.float32, 4) for name in ("a_corner", "a_tile", "a_sides", "a_corners", "a_state")],
 )
 
-#: Added to the status of a piece without a tile.
-NO_DATA = 8
+#: One vertex of a piece that fades in: what stood there before follows. `b_corner` has how far it has faded in, 0 .. 1,
+#: in place of the clip position, which is the same.
+FADING_VERTEX = np.dtype(
+    [(f"{half}{name[1:]}", np.float32, 4) for half in "ab" for name in VERTEX.names or ()],
+)
+
+#: Added to the status of a piece without a tile; and the status of what stood there before where nothing was drawn.
+NO_DATA, NOTHING = 8, 16
 
 #: Two triangles of the four vertices of a piece: upper left, upper right, lower left, lower right.
 TRIANGLES = (0, 2, 1, 1, 2, 3)
@@ -65,7 +71,6 @@ def build_quads(
     tile_shape: tuple[int, int],
     atlas_columns: int,
     neighbours: bool = True,
-    fades: Mapping[PlaneChunk, float] | None = None,
 ) -> NDArray[Any]:
     """The vertices of all pieces.
 
@@ -87,8 +92,6 @@ def build_quads(
         Tiles in a row of the atlas.
     neighbours
         Whether to look the neighbours up: nearest interpolation needs none.
-    fades
-        How far chunks have faded in, where they are not there whole. It stands where the level difference would.
 
     Returns
     -------
@@ -132,14 +135,42 @@ def build_quads(
     same[:, 2:4] = own[:, ::-1]
     same[:, 4:12] = _neighbour_tiles(pieces, resident) if neighbours else -1.0
     same[:, 12:14] = chunk[:, ::-1]
-    if fades:
-        final = CellStatus.FINAL
-        same[:, 14] = [fades.get(piece[0], 1.0) if piece[3] is final else 1.0 for piece in pieces]
-    else:
-        same[:, 14] = level - ideal_level
+    same[:, 14] = level - ideal_level
     same[:, 15] = whole[:, 4] + np.where(tile < 0, NO_DATA, 0)
     out[:, :, 4:] = same[:, None, :]
     return out.reshape(-1).view(VERTEX)
+
+
+def build_fading_quads(
+    fading: Sequence[FadingPiece],
+    resident: Resident,
+    levels: LevelArrays,
+    camera: Camera,
+    tile_shape: tuple[int, int],
+    atlas_columns: int,
+    neighbours: bool = True,
+) -> NDArray[Any]:
+    """The vertices of pieces that fade in; parameters as of `build_quads`.
+
+    Returns
+    -------
+    ndarray
+        Shape (4 * len(fading),), dtype `FADING_VERTEX`.
+    """
+    if not fading:
+        return np.empty(0, FADING_VERTEX)
+    nothing = CellStatus.EMPTY
+    before = [one.before or one.piece._replace(tile=-1, status=nothing) for one in fading]
+    halves = [
+        build_quads(pieces, resident, levels, 0, camera, tile_shape, atlas_columns, neighbours)
+        .view(np.float32)
+        .reshape(len(fading), 4, _FLOATS)
+        for pieces in ([one.piece for one in fading], before)
+    ]
+    out = np.concatenate(halves, axis=2)
+    out[:, :, _FLOATS] = np.array([[one.share] for one in fading], np.float32)
+    out[[one.before is None for one in fading], :, -1] = NOTHING
+    return out.reshape(-1).view(FADING_VERTEX)
 
 
 def _neighbour_tiles(pieces: Sequence[Piece], resident: Resident) -> NDArray[Any]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from octree_client.colormaps import LABEL_COLOURS
 from octree_client.texture import TextureKind
+from octree_client.visuals.variants import Variant
 
-VERTEX_SHADER = """
+_VERTEX_SHADER = """
 attribute vec4 a_corner;
 attribute vec4 a_tile;
 attribute vec4 a_sides;
@@ -22,6 +23,20 @@ varying vec4 v_sides;
 varying vec4 v_corners;
 varying vec4 v_state;
 
+#if FADING
+// The same of what stood there before; in b_corner, how far the piece has faded in comes first.
+attribute vec4 b_corner;
+attribute vec4 b_tile;
+attribute vec4 b_sides;
+attribute vec4 b_corners;
+attribute vec4 b_state;
+varying vec3 v_before_voxel;
+varying vec4 v_before_tile;
+varying vec4 v_before_sides;
+varying vec4 v_before_corners;
+varying vec4 v_before_state;
+#endif
+
 void main() {
     gl_Position = vec4(a_corner.xy, 0.0, 1.0);
     v_voxel = a_corner.zw;
@@ -29,6 +44,13 @@ void main() {
     v_sides = a_sides;
     v_corners = a_corners;
     v_state = a_state;
+#if FADING
+    v_before_voxel = b_corner.zwx;
+    v_before_tile = b_tile;
+    v_before_sides = b_sides;
+    v_before_corners = b_corners;
+    v_before_state = b_state;
+#endif
 }
 """
 
@@ -38,6 +60,13 @@ varying vec4 v_tile;
 varying vec4 v_sides;
 varying vec4 v_corners;
 varying vec4 v_state;
+#if FADING
+varying vec3 v_before_voxel;
+varying vec4 v_before_tile;
+varying vec4 v_before_sides;
+varying vec4 v_before_corners;
+varying vec4 v_before_state;
+#endif
 
 uniform sampler2D u_atlas;
 uniform sampler2D u_colormap;
@@ -72,8 +101,18 @@ vec2 corner_of(float tile) {
 }
 #endif
 
-VALUE sample_image(vec2 shape, vec2 corner) {
-    vec2 at = clamp(v_voxel, vec2(0.0), shape);
+// What one fragment knows of the chunk that it is drawn from: the vertex' fields, see `quads.VERTEX`.
+struct Place {
+    vec2 voxel;
+    vec4 tile;
+    vec4 sides;
+    vec4 corners;
+    vec4 state;
+};
+
+VALUE sample_image(Place p) {
+    vec2 corner = p.tile.xy, shape = p.tile.zw;
+    vec2 at = clamp(p.voxel, vec2(0.0), shape);
     vec2 last = shape - 1.0;
 #if LINEAR
     vec2 low = floor(at - 0.5);
@@ -82,12 +121,12 @@ VALUE sample_image(vec2 shape, vec2 corner) {
     bool above = low.y < -0.5, below = low.y > last.y - 0.5;
     // Per axis at most one of the two taps lies outside the own chunk: beside it, in one of eight neighbours. Where
     // that is not resident, or lies beyond the image's end, the nearest voxel that there is stands in.
-    float side = left ? v_sides.y : v_sides.z;
-    float next = above ? v_sides.x : v_sides.w;
-    vec2 pair = above ? v_corners.xy : v_corners.zw;
+    float side = left ? p.sides.y : p.sides.z;
+    float next = above ? p.sides.x : p.sides.w;
+    vec2 pair = above ? p.corners.xy : p.corners.zw;
     float diagonal = left ? pair.x : pair.y;
     vec2 inside = vec2(left ? 0.0 : last.x, above ? 0.0 : last.y);
-    vec2 there = vec2(left ? v_state.x - 1.0 : 0.0, above ? v_state.y - 1.0 : 0.0);
+    vec2 there = vec2(left ? p.state.x - 1.0 : 0.0, above ? p.state.y - 1.0 : 0.0);
     vec2 beside = side < -0.5 ? vec2(corner.x + inside.x, corner.y) : corner_of(side) + vec2(there.x, 0.0);
     vec2 along = next < -0.5 ? vec2(corner.x, corner.y + inside.y) : corner_of(next) + vec2(0.0, there.y);
     vec2 across = diagonal > -0.5 ? corner_of(diagonal) + there
@@ -123,35 +162,36 @@ VALUE sample_image(vec2 shape, vec2 corner) {
 
 #if CONTOUR
 // The label at a place of the picture that need not lie in the own chunk; there, the nearest that is known.
-vec4 label_at(vec2 place, vec2 shape, vec2 corner) {
+vec4 label_at(vec2 place, Place p) {
+    vec2 corner = p.tile.xy, shape = p.tile.zw;
     bool left = place.x < 0.0, right = place.x >= shape.x;
     bool above = place.y < 0.0, below = place.y >= shape.y;
-    float side = left ? v_sides.y : right ? v_sides.z : -1.0;
-    float next = above ? v_sides.x : below ? v_sides.w : -1.0;
-    vec2 pair = above ? v_corners.xy : v_corners.zw;
+    float side = left ? p.sides.y : right ? p.sides.z : -1.0;
+    float next = above ? p.sides.x : below ? p.sides.w : -1.0;
+    vec2 pair = above ? p.corners.xy : p.corners.zw;
     float there = (left || right) ? ((above || below) ? (left ? pair.x : pair.y) : side) : next;
     bool beyond = left || right || above || below;
     if (!beyond || there < -0.5) return FETCH(corner + min(floor(clamp(place, vec2(0.0), shape)), shape - 1.0));
-    vec2 moved = vec2(left ? place.x + v_state.x : right ? place.x - shape.x : place.x,
-                      above ? place.y + v_state.y : below ? place.y - shape.y : place.y);
-    return FETCH(corner_of(there) + floor(clamp(moved, vec2(0.0), v_state.xy - 1.0)));
+    vec2 moved = vec2(left ? place.x + p.state.x : right ? place.x - shape.x : place.x,
+                      above ? place.y + p.state.y : below ? place.y - shape.y : place.y);
+    return FETCH(corner_of(there) + floor(clamp(moved, vec2(0.0), p.state.xy - 1.0)));
 }
 
-bool is_border(vec4 label, vec2 shape, vec2 corner) {
-    vec2 pixel = fwidth(v_voxel) * u_contour;
+bool is_border(vec4 label, Place p) {
+    vec2 pixel = fwidth(p.voxel) * u_contour;
     for (int n = 0; n < 9; n++) {
         vec2 step = vec2(mod(float(n), 3.0), floor(float(n) / 3.0)) - 1.0;
-        vec4 other = label_at(v_voxel + step * pixel, shape, corner);
+        vec4 other = label_at(p.voxel + step * pixel, p);
         if (any(greaterThan(abs(other - label), vec4(0.001)))) return true;
     }
     return false;
 }
 #endif
 
-void main() {
+vec4 shade(Place p) {
     // What is constant over a piece is whole numbers: rounding takes away what interpolation added.
-    vec4 tile = floor(v_tile + 0.5);
-    VALUE value = sample_image(tile.zw, tile.xy);
+    p.tile = floor(p.tile + 0.5);
+    VALUE value = sample_image(p);
     vec4 colour;
 #if LABELS
     vec4 bytes = floor(value * 255.0 + 0.5);
@@ -162,7 +202,7 @@ void main() {
     if (dot(bytes, vec4(1.0)) < 0.5) colour = vec4(0.0);
     if (u_selection > 0.5 && any(greaterThan(abs(bytes - u_selected), vec4(0.5)))) colour = vec4(0.0);
 #if CONTOUR
-    if (colour.a > 0.0 && !is_border(value, tile.zw, tile.xy)) colour = vec4(0.0);
+    if (colour.a > 0.0 && !is_border(value, p)) colour = vec4(0.0);
 #endif
 #elif COLOUR
     vec3 shown = clamp((value.rgb - u_contrast.x) * u_contrast.y, 0.0, 1.0);
@@ -182,8 +222,8 @@ void main() {
 #endif
 #endif
 #if OVERLAY
-    float status = floor(v_state.w + 0.5);
-    float difference = v_state.z;
+    float status = floor(p.state.w + 0.5);
+    float difference = p.state.z;
     float depth = min(abs(difference), 4.0);
     vec4 tint = difference > 0.5 ? vec4(1.0, 0.66 - 0.07 * depth, 0.0, 0.22 + 0.06 * depth)
               : difference < -0.5 ? vec4(0.1, 0.5, 1.0, 0.25)
@@ -191,102 +231,123 @@ void main() {
     if (status == MISSING) tint = vec4(0.6, 0.4, 0.9, 0.35);
     if (status == FAILED) tint = vec4(1.0, 0.1, 0.1, 0.45);
     colour = vec4(mix(colour.rgb, tint.rgb, tint.a), colour.a);
+    // A line along the chunk's upper and left edge: the neighbour's draws the others.
+    vec2 edge = p.voxel / max(fwidth(p.voxel), vec2(1.0e-9));
+    if (min(edge.x, edge.y) < u_pixel) colour = mix(colour, vec4(1.0, 1.0, 1.0, 1.0), 0.55);
 #endif
-#if OVERLAY
-    // One pixel along the chunk's upper and left edge: the neighbour's draws the others.
-    vec2 edge = v_voxel / max(fwidth(v_voxel), vec2(1.0e-9));
-    if (min(edge.x, edge.y) < 1.0) colour = mix(colour, vec4(1.0, 1.0, 1.0, 1.0), 0.55);
-#endif
-#if FADE
-    colour.a *= v_state.z;
-#endif
+    return colour;
+}
+
+void main() {
+    vec4 colour = shade(Place(v_voxel, v_tile, v_sides, v_corners, v_state));
+#if FADING
+    // What would be drawn without the new piece and what will be, mixed as light; only that is blended.
+    float status = v_before_state.w;
+    vec4 before = vec4(0.0);
+    if (status < NO_DATA - 0.5) {
+        before = shade(Place(v_before_voxel.xy, v_before_tile, v_before_sides, v_before_corners, v_before_state));
+    } else if (status < NOTHING - 0.5) {
+        before = hatch(v_before_voxel.xy / floor(v_before_tile.zw + 0.5), abs(status - NO_DATA - FAILED) < 0.5);
+    }
+    gl_FragColor = put_out_mixed(before, colour, v_before_voxel.z);
+#else
     gl_FragColor = put_out(colour);
+#endif
 }
 """
 
 # What is drawn where there is nothing to draw from: a shader of its own, because rasterisers on the CPU would work it
 # out for every pixel of the picture.
+_HATCH = """
+vec4 hatch(vec2 within, bool failed) {
+    vec2 at = gl_FragCoord.xy / u_pixel;
+    float up = mod(at.x + at.y, 12.0);
+    vec4 colour = up < 1.5 ? vec4(0.165, 0.165, 0.17, 1.0) : vec4(0.11, 0.11, 0.115, 1.0);
+    if (failed) {
+        float down = mod(at.x - at.y, 12.0);
+        float cross = min(abs(within.x - within.y), abs(within.x + within.y - 1.0));
+        colour = vec4(0.22, 0.06, 0.06, 1.0);
+        if (up < 1.0 || down < 1.0) colour = vec4(0.42, 0.11, 0.10, 1.0);
+        if (cross < 0.02) colour = vec4(0.80, 0.20, 0.16, 1.0);
+    }
+    return colour;
+}
+"""
+
 _BARE_SHADER = """
 varying vec2 v_voxel;
 varying vec4 v_tile;
 varying vec4 v_state;
 
 void main() {
-    float up = mod(gl_FragCoord.x + gl_FragCoord.y, 12.0);
-    vec4 colour = up < 1.5 ? vec4(0.165, 0.165, 0.17, 1.0) : vec4(0.11, 0.11, 0.115, 1.0);
-    if (abs(v_state.w - NO_DATA - FAILED) < 0.5) {
-        float down = mod(gl_FragCoord.x - gl_FragCoord.y, 12.0);
-        vec2 within = v_voxel / floor(v_tile.zw + 0.5);
-        float cross = min(abs(within.x - within.y), abs(within.x + within.y - 1.0));
-        colour = vec4(0.22, 0.06, 0.06, 1.0);
-        if (up < 1.0 || down < 1.0) colour = vec4(0.42, 0.11, 0.10, 1.0);
-        if (cross < 0.02) colour = vec4(0.80, 0.20, 0.16, 1.0);
-    }
+    vec4 colour = hatch(v_voxel / floor(v_tile.zw + 0.5), abs(v_state.w - NO_DATA - FAILED) < 0.5);
 #if OVERLAY
     vec2 edge = v_voxel / max(fwidth(v_voxel), vec2(1.0e-9));
-    if (min(edge.x, edge.y) < 1.0) colour = mix(colour, vec4(1.0, 1.0, 1.0, 1.0), 0.55);
+    if (min(edge.x, edge.y) < u_pixel) colour = mix(colour, vec4(1.0, 1.0, 1.0, 1.0), 0.55);
 #endif
     gl_FragColor = put_out(colour);
 }
 """
 
-# How the colour leaves the shader: see `blending.MODES`. MODE is known when it is made, for the same reason.
+# How the colour leaves the shader: see `blending`.
 _PUT_OUT = """
-uniform float u_opacity;
+uniform float u_opacity;  // 1 or less; very large where any colour covers: what leaves above 1 is 1
+uniform float u_pixel;    // physical pixels a logical one
 
 vec4 put_out(vec4 colour) {
-#if MODE == 2
-    return vec4(colour.rgb, step(1.0e-6, colour.a));
-#elif MODE == 1
+#if WHITE
     return vec4(mix(vec3(1.0), colour.rgb, colour.a * u_opacity), 1.0);
 #else
     return vec4(colour.rgb, colour.a * u_opacity);
 #endif
 }
+
+#if FADING
+vec4 put_out_mixed(vec4 before, vec4 after, float share) {
+    vec2 alphas = min(vec2(before.a, after.a) * u_opacity, 1.0) * vec2(1.0 - share, share);
+    float alpha = alphas.x + alphas.y;
+    vec3 light = before.rgb * alphas.x + after.rgb * alphas.y;
+#if WHITE
+    return vec4(light + (1.0 - alpha), 1.0);
+#else
+    return vec4(light / max(alpha, 1.0e-6), alpha);
+#endif
+}
+#endif
 """
 
 
-def fragment_shader(
-    kind: TextureKind,
-    *,
-    linear: bool,
-    gamma: bool,
-    overlay: bool,
-    contour: bool,
-    fade: bool,
-    mode: int,
-    statuses: dict[str, int],
-) -> str:
-    """The fragment shader of a kind of texture with the given switches.
+def vertex_shader(fading: bool) -> str:
+    """The vertex shader; `fading` pieces carry what stood there before them, too."""
+    return f"#define FADING {int(fading)}\n" + _VERTEX_SHADER
+
+
+def fragment_shader(kind: TextureKind, variant: Variant, statuses: dict[str, int]) -> str:
+    """The fragment shader of a variant for a kind of texture.
 
     Parameters
     ----------
-    mode
-        Of `blending.MODES`.
     statuses
-        Numbers of MISSING, FAILED and NO_DATA as they stand in the vertices.
+        Numbers of MISSING, FAILED, NO_DATA and NOTHING as they stand in the vertices.
     """
-    weights = ", ".join(f"{pow(256, byte, LABEL_COLOURS)}.0" for byte in range(4))
+    fading = variant.part == "fading"
     switches = {
         "COLOUR": kind.is_colour,
         "FLOATS": kind.is_float,
         "LABELS": kind.labels,
-        "CONTOUR": contour,
-        "FADE": fade,
-        "LINEAR": linear,
-        "GAMMA": gamma,
-        "OVERLAY": overlay,
-        "MODE": mode,
+        "CONTOUR": variant.contour,
+        "FADING": fading,
+        "LINEAR": variant.linear,
+        "GAMMA": variant.gamma,
+        "OVERLAY": variant.overlay,
+        "WHITE": variant.white,
     }
-    return _defined(switches, statuses) + f"#define WEIGHTS vec4({weights})\n" + _PUT_OUT + _FRAGMENT_SHADER
-
-
-def bare_shader(*, overlay: bool, mode: int, statuses: dict[str, int]) -> str:
-    """The fragment shader of pieces of which there is nothing to draw; parameters as of `fragment_shader`."""
-    return _defined({"OVERLAY": overlay, "MODE": mode}, statuses) + _PUT_OUT + _BARE_SHADER
-
-
-def _defined(switches: dict[str, int], statuses: dict[str, int]) -> str:
     lines = [f"#define {name} {int(value)}" for name, value in switches.items()]
     lines += [f"#define {name} {value}.0" for name, value in statuses.items()]
-    return "\n".join(lines) + "\n"
+    weights = ", ".join(f"{pow(256, byte, LABEL_COLOURS)}.0" for byte in range(4))
+    lines.append(f"#define WEIGHTS vec4({weights})")
+    parts = [_PUT_OUT]
+    if fading or variant.part == "bare":
+        parts.append(_HATCH)
+    parts.append(_BARE_SHADER if variant.part == "bare" else _FRAGMENT_SHADER)
+    return "\n".join(lines) + "\n" + "".join(parts)
