@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from octree_client.locations import Origin, name_of, origin_of, origins_in
 from octree_client.reading import LevelArray
 from octree_client.transport.connection import CACHE_BYTES, Connection, ConnectionFailed, ConnectionState
 from octree_client.transport.embedded import DaemonDied, EmbeddedDaemon
@@ -64,7 +66,7 @@ class Session:
         self._embedded = embedded
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._images: dict[str, Image] = {}
-        self._locations: dict[str, str] = {}
+        self._origins: dict[str, Origin] = {}
 
     def datasets(self) -> tuple[str, ...]:
         """Names of all datasets that the daemon serves."""
@@ -87,13 +89,23 @@ class Session:
             image = self._images[name] = Image(self, self.connection.describe(name, timeout))
         return image
 
-    def place(self, name: str) -> tuple[str, str]:
-        """Where a dataset can be found again: (path or URL, "") of our own daemon, else ("", its address).
+    def images(self, names: Sequence[str]) -> tuple[Image, ...]:
+        """Several datasets, asked for together. Raises as `dataset`, for the first that is not to be had."""
+        with ThreadPoolExecutor(8, "octree-describing") as pool:
+            return tuple(pool.map(self.dataset, names))
 
-        Both are empty where nobody knows: the configuration of a daemon of our own says it, and ends with it.
+    def origin(self, name: str) -> Origin | None:
+        """Where a dataset of a daemon of our own comes from, also one inside of another (``plate/A/1``).
+
+        None where nobody can find it again: an array in memory, or what another's daemon has.
         """
-        location = self._locations.get(name, "")
-        return location, "" if location or self._embedded is not None else self.connection.address
+        outer = max((known for known in self._origins if f"{name}/".startswith(f"{known}/")), key=len, default=None)
+        return None if outer is None else self._origins[outer]._replace(inside=name[len(outer) + 1 :])
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the daemon is one of our own, which ends with the session."""
+        return self._embedded is not None
 
     def status(self) -> Status:
         """What the daemon is doing."""
@@ -201,7 +213,8 @@ def open(
     ...     corner = session.dataset().levels[1][100:300, ::2]
     """
     folder: tempfile.TemporaryDirectory[str] | None = None
-    named: dict[str, Any] = dict(datasets or {})
+    origins = {} if config is None else origins_in(Path(config))
+    given = {name: origin_of(each) for name, each in (datasets or {}).items()}
     if isinstance(source, np.ndarray):
         # The workers map the file; where there is memory behind it, nothing is ever read from a disk.
         folder = tempfile.TemporaryDirectory(
@@ -210,45 +223,25 @@ def open(
         np.save(Path(folder.name) / "array.npy", source)
         source = str(Path(folder.name) / "array.npy")
     if source is not None:
-        location = _absolute(source)
-        name = location.rpartition(":")[2] if _is_factory(location) else _stem(location)
-        name = name or "image"
-        named[name] = {"source": location, **options} if options else location
-    embedded = EmbeddedDaemon(named, Path(config) if config is not None else None, settings)
+        named = origin_of({"source": source, **options})
+        given[name_of(named.location)] = named
+    if config is not None and any(origin.options for origin in given.values()):
+        raise ValueError("options of a source go into the configuration, beside its datasets")
+    origins |= given
+    if folder is not None:
+        del origins[name_of(str(source))]  # nobody finds it again when this is over
+    served = {name: {"source": o.location, **o.options} if o.options else o.location for name, o in given.items()}
+    embedded = EmbeddedDaemon(served, Path(config) if config is not None else None, settings)
     connection = Connection(embedded.address, on_lost=embedded.start)
     session = Session(connection, embedded)
     session._folder = folder
-    session._locations = {
-        key: _absolute(each["source"] if isinstance(each, Mapping) else each) for key, each in named.items()
-    }
+    session._origins = origins
     try:
         _wait_for(connection, embedded, timeout)
     except BaseException:
         session.close()
         raise
     return session
-
-
-def _absolute(source: Any) -> str:
-    """A source as it is named from anywhere: a path from the root."""
-    location = str(source)
-    if "://" in location or _is_factory(location):
-        return location
-    return str(Path(location).expanduser().absolute())
-
-
-def _stem(location: str) -> str:
-    """What a file is called without its ending; the 4 of ``image-0.4`` is none."""
-    name = Path(location.rstrip("/")).name
-    while (ending := Path(name).suffix) and not ending[1:].isdigit():
-        name = name.removesuffix(ending)
-    return name
-
-
-def _is_factory(location: str) -> bool:
-    """Whether a source is ``module:factory``."""
-    module, colon, factory = location.partition(":")
-    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), *factory.split(".")))
 
 
 def _wait_for(connection: Connection, embedded: EmbeddedDaemon, timeout: float) -> None:

@@ -2,50 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from octree_client import session as sessions
 from octree_client.contrast import QUANTILES
 from octree_client.links import LayerLink, ViewLink
+from octree_client.places import Place, place_of, place_of_image
 
 if TYPE_CHECKING:
     from octree_client.layer import ImageLayer
-    from octree_client.session import Image, Session
+    from octree_client.session import Image
     from octree_client.viewer import Viewer
 
-
-class Place(NamedTuple):
-    """Where an image is found: a path or URL; or a daemon's address and a name."""
-
-    source: str
-    address: str
-    dataset: str
-
-    @property
-    def text(self) -> str:
-        """As people read it."""
-        return self.source or f"{self.dataset} at {self.address}"
-
-
-def place_of(layer: LayerLink) -> Place:
-    """Where a layer's image is."""
-    return Place(layer.source, layer.address, layer.dataset if layer.address else "")
-
-
-def open_place(place: Place) -> Session:
-    """A session with what is at a place. May take its time; raises as `session.open` and `session.connect`."""
-    return sessions.open(place.source) if place.source else sessions.connect(place.address)
-
-
-def image_at(place: Place) -> Callable[[Session], Image]:
-    """What takes the image of a place from its session."""
-    return lambda session: session.dataset(place.dataset or None)
+#: Looks that a link has under the names that layers have for them.
+_LOOKS = ("visible", "opacity", "gamma", "overlay", "contour", "seed", "level_lock", "quality")
 
 
 def link_of(viewer: Viewer) -> ViewLink:
-    """What a viewer shows, as a link's content."""
+    """What a viewer shows, as a link's content. Raises `BadLink` where an image cannot be found again."""
     camera, dims = viewer.camera, viewer.dims
     return ViewLink(
         tuple(_layer_link(layer) for layer in viewer.layers),
@@ -57,27 +32,29 @@ def link_of(viewer: Viewer) -> ViewLink:
 
 
 def _layer_link(layer: ImageLayer) -> LayerLink:
-    source, address = layer.image.session.place(layer.image.name)
+    place = place_of_image(layer.image)
+    looks: dict[str, Any] = {name: getattr(layer, name) for name in _LOOKS}
     return LayerLink(
-        source=source,
-        address=address,
-        dataset=layer.image.name,
+        **place._asdict(),
+        **looks,
         channel=layer.channel,
         name=layer.name,
         kind=layer.kind,
-        visible=layer.visible,
-        opacity=layer.opacity,
         blending=layer.blending,
-        contrast=None if layer.auto_contrast or layer.kind == "labels" else layer.contrast_limits,
-        gamma=layer.gamma,
+        contrast=_limits(layer),
         colormap=layer.colormap if layer.kind == "image" else "",
         interpolation=layer.interpolation,
         quantiles=layer.auto_quantiles if layer.kind == "image" and layer.auto_quantiles != QUANTILES else None,
-        contour=layer.contour,
-        seed=layer.seed,
         selected=layer.selected_label,
         alone=layer.show_selected_only,
     )
+
+
+def _limits(layer: ImageLayer) -> tuple[float, float] | None:
+    """The limits that the picture has. Automatic ones too: they follow what is seen first, and are others elsewhere."""
+    if layer.kind == "labels" or (layer.auto_contrast and (layer.kind == "rgb" or layer.contrast.limits is None)):
+        return None
+    return layer.contrast_limits
 
 
 def show_link(viewer: Viewer, link: ViewLink, images: Mapping[Place, Image]) -> None:
@@ -113,17 +90,12 @@ def _add(viewer: Viewer, image: Image, layer: LayerLink) -> None:
         (shown,) = viewer.add(image, channel="merged")
     if layer.name:
         shown.name = layer.name  # a channel's has the image's name before it
-    looks = {
-        "visible": layer.visible,
-        "opacity": layer.opacity,
-        "gamma": layer.gamma,
+    looks: dict[str, Any] = {name: getattr(layer, name) for name in _LOOKS} | {
         "blending": layer.blending or None,
-        "contrast_limits": layer.contrast,
         "colormap": layer.colormap or None,
         "interpolation": layer.interpolation or None,
         "auto_quantiles": layer.quantiles,
-        "contour": layer.contour,
-        "seed": layer.seed,
+        "contrast_limits": layer.contrast,
         "selected_label": layer.selected,
         "show_selected_only": layer.alone,
     }

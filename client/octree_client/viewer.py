@@ -24,17 +24,18 @@ from octree_client.driver import Driver, HeadlessDriver
 from octree_client.frame_loop import FrameLoop
 from octree_client.layer import ImageLayer
 from octree_client.layer_list import LayerList
-from octree_client.links import read_link, write_link
+from octree_client.links import BadLink, read_link, write_link
 from octree_client.loaded import loaded_places
 from octree_client.looks import Blending, LayerKind
 from octree_client.new_layers import ChannelChoice, LayerPlan, planned_layers
 from octree_client.picture_file import write_picture
+from octree_client.places import open_places, place_of
 from octree_client.player import Player
 from octree_client.playing import Playback, PlayMode
 from octree_client.session import Image, Session
 from octree_client.session import open as open_session
 from octree_client.statistics import FrameStatistics
-from octree_client.view_link import Place, image_at, link_of, open_place, place_of, show_link
+from octree_client.view_link import link_of, show_link
 from octree_client.world import NOTHING, World
 
 __all__ = ["BACKGROUND", "ViewStatus", "Viewer"]
@@ -413,12 +414,14 @@ class Viewer:
     def open_link(self, text: str) -> None:
         """Show what a link says instead of what is shown. Raises `links.BadLink`, and as `open` and `connect`."""
         link = read_link(text)
-        images: dict[Place, Image] = {}
-        for place in dict.fromkeys(place_of(layer) for layer in link.layers):
-            session = open_place(place)
-            self._own_sessions.append(session)
-            images[place] = image_at(place)(session)
-        show_link(self, link, images)
+        opened = open_places((place_of(layer) for layer in link.layers), self._keep)
+        if opened.problems:
+            raise BadLink("; ".join(opened.problems))
+        show_link(self, link, opened.places)
+
+    def _keep(self, session: Session) -> Session:
+        self._own_sessions.append(session)
+        return session
 
     def export(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.client.window_kit import DEFAULTS, settle
 
-from octree_client.opening import ViewOptions
+from octree_client.first_view import ViewOptions
 from octree_client.remembered import Remembered
 
 

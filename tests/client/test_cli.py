@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,8 +18,9 @@ import pytest
 from PIL import Image as PillowImage
 
 import octree_client
-from octree_client import cli
+from octree_client import cli_options
 from octree_client.cli import main
+from octree_client.exit_codes import EXIT_USAGE
 from octree_client.keys import all_bindings
 from octree_client.picture_file import PictureNotWritten, write_picture
 from octree_loader.demo.pyramid import write_pyramid
@@ -76,12 +78,84 @@ def test_a_link_shows_what_somebody_else_saw(session: octree_client.Session, tmp
     ):
         viewer.layers[0].colormap = "magma"
         viewer.set_view((100, 150), 0.7)
-        viewer.contrast_limits, viewer.layers[0].gamma = (5000, 30000), 1.5
+        viewer.layers[0].gamma = 1.5  # and the limits as they follow from the data
         viewer.wait_until_final(20)
         expected, text = viewer.render(), write_link(link_of(viewer))
     path = tmp_path / "shot.png"
     assert main([text, "--size", "300x200", "--screenshot", str(path)]) == 0
     assert (read(path) == expected[..., :3]).all()
+
+
+@pytest.mark.gl
+def test_a_link_from_a_configuration_shows_the_same_in_another_process(pyramid: Path, tmp_path: Path) -> None:
+    """Two images, one with options, two layers of one of them, each with a look of its own."""
+    from octree_client.links import write_link
+    from octree_client.view_link import link_of
+
+    y, x = np.mgrid[:100, :150]
+    labels = np.stack([(y // 20) * 8 + x // 20, y // 30 + x // 30]).astype("u4").transpose(1, 2, 0)
+    np.save(tmp_path / "cells.npy", labels)  # the axis of depth comes last
+    cells = {
+        "source": "cells.npy",
+        "axes": "yxz",
+        "scale": [2.0, 2.0, 5.0],
+        "kind": "labels",
+        "make_levels": "on-demand",
+    }
+    config = tmp_path / "octree.json"
+    config.write_text(
+        json.dumps({"datasets": {"rings": str(pyramid), "cells": cells}, "memory": {"arena_bytes": "64MiB"}})
+    )
+    with (
+        octree_client.open(config=config) as own,
+        octree_client.Viewer(own.dataset("rings"), (300, 200), visible=False) as viewer,
+    ):
+        viewer.layers[0].colormap, viewer.layers[0].contrast_limits = "magma", (30000, 5000)
+        (cells_layer,) = viewer.add(own.dataset("cells"))
+        cells_layer.opacity, cells_layer.contour, cells_layer.seed = 0.6, 2, 5
+        (again,) = viewer.add(own.dataset("rings"), name="again")
+        again.blending, again.quality, again.auto_quantiles = "additive", -2.0, (0.2, 0.7)
+        viewer.dims.set_point("z", 5.0)
+        viewer.set_view((90, 110), 0.6)
+        viewer.wait_until_final(20)
+        expected, text = viewer.render(), write_link(link_of(viewer))
+    assert "octree.json" not in text
+    path = tmp_path / "shot.png"
+    done = subprocess.run(
+        [sys.executable, "-m", "octree_client.cli", text, "--size", "300x200", "--screenshot", str(path)],
+        env=environment(XDG_RUNTIME_DIR=str(tmp_path)), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (read(path) == expected[..., :3]).all()
+    assert (read(path)[..., 0] != read(path)[..., 1]).any()
+
+
+def test_where_there_can_be_no_link_it_is_said_why(pyramid: Path, tmp_path: Path) -> None:
+    from octree_client.links import BadLink, LayerLink, ViewLink, write_link
+    from octree_client.places import place_of_image
+
+    signed = "https://host/a.zarr?X-Amz-Signature=5ecret"
+    datasets = {
+        "computed": "octree_loader.demo.fractal:fractal",
+        "far": {"source": "s3://bucket/a.zarr", "profile": "work"},
+        "inner": str(pyramid),
+    }
+    (tmp_path / "octree.json").write_text(json.dumps({"datasets": datasets, "memory": {"arena_bytes": "16MiB"}}))
+    with octree_client.open(config=tmp_path / "octree.json") as own:
+        image = own.dataset("inner")
+        for name, words in (("computed", "may not call.*octree-serve"), ("far", "'profile'.*octree-serve")):
+            image.name = name
+            with pytest.raises(BadLink, match=words):
+                place_of_image(image)
+        image.name = "inner/labels/nuclei"
+        assert place_of_image(image)[::4] == (str(pyramid), "labels/nuclei")
+    small = {"memory": {"arena_bytes": "16MiB"}}
+    with octree_client.open(np.zeros((30, 30)), settings=small) as own, pytest.raises(BadLink, match="in memory only"):
+        place_of_image(own.dataset())
+    for secret in (signed, "https://me:5ecret@host/a.zarr"):
+        with pytest.raises(BadLink, match="may be secret") as refused:
+            write_link(ViewLink((LayerLink(source=secret, dataset="a"),)))
+        assert "5ecret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +169,7 @@ def test_a_link_shows_what_somebody_else_saw(session: octree_client.Session, tmp
     ],
 )
 def test_a_bad_link_is_refused(arguments: list[str], capsys: Any) -> None:
-    assert main(arguments) == cli.EXIT_USAGE
+    assert main(arguments) == EXIT_USAGE
     assert said(capsys)
 
 
@@ -118,6 +192,29 @@ def test_a_screenshot_is_what_the_viewer_renders(session: octree_client.Session,
     assert main([address, "--dataset", "rings", "--screenshot", str(path)]) == 0
     assert read(path).shape == (860, 1280, 3)
     assert os.listdir(tmp_path) == ["shot.png"]
+
+
+@pytest.mark.gl
+def test_a_screenshot_of_several_sources_has_all_of_them(pyramid: Path, tmp_path: Path) -> None:
+    y, x = np.mgrid[:300, :200]
+    (tmp_path / "other").mkdir()
+    for folder, values in ((tmp_path, x), (tmp_path / "other", y)):
+        np.save(folder / "ramp.npy", values.astype("u1"))  # of one name
+    sources = [str(pyramid), str(tmp_path / "ramp.npy"), str(tmp_path / "other" / "ramp.npy")]
+    path = tmp_path / "shot.png"
+    options = ["--size", "300x200", "--contrast", "0,300", "--screenshot", str(path)]
+    assert main([*sources, *options]) == 0
+    with octree_client.Viewer(size=(300, 200), visible=False) as viewer:
+        for source in sources:
+            viewer.open(source, settings={"memory": {"arena_bytes": "16MiB"}})
+        for layer in viewer.layers:
+            layer.contrast_limits = (0, 300)
+        viewer.home()
+        viewer.wait_until_final(20)
+        assert (read(path) == viewer.render()[..., :3]).all()
+    missing = tmp_path / "nothing.npy"
+    assert main([str(pyramid), str(missing), "--screenshot", str(tmp_path / "no.png")]) == 66
+    assert not (tmp_path / "no.png").exists()
 
 
 @pytest.mark.gl
@@ -172,7 +269,6 @@ def test_pictures_are_there_whole_or_not_at_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["a.zarr", "b.zarr"],
         ["--size", "12", "a.zarr"],
         ["--size", "8x8", "a.zarr"],
         ["--size", "1e9x100", "a.zarr"],
@@ -200,6 +296,9 @@ def test_usage(arguments: list[str], capsys: Any) -> None:
         (["a.zarr", "--connect", "ipc:///tmp/x.sock"], 2, "not both"),
         (["--connect", "http://x"], 2, "is not an address"),
         (["--connect", "ipc:///tmp/x.sock", "--config", "octree.json"], 2, "--config"),
+        (["a.zarr", "b.zarr", "--export", "x.tif"], 2, "one SOURCE"),
+        (["a.zarr", "b.zarr", "--dataset", "a"], 2, "one SOURCE"),
+        (["a.zarr", 'octree://view#{"layers":[{"source":"/a"}]}'], 2, "stands alone"),
         (["a.zarr", "--colormap", "plaid"], 2, "there is no colour map named 'plaid'"),
         (["a.zarr", "--screenshot", "/nonexistent/shot.png"], 73, "there is no folder"),
     ],
@@ -300,7 +399,7 @@ def test_version(capsys: Any) -> None:
 
 
 def test_numbers_below_zero_need_no_equals_sign() -> None:
-    options = cli._parser().parse_args(cli._with_signs(["a", "--center", "-5,-3.5", "--contrast", "-1,2"]))
+    options = cli_options.read_options(["a", "--center", "-5,-3.5", "--contrast", "-1,2"])
     assert options.center == (-5.0, -3.5)
     assert options.contrast == (-1.0, 2.0)
 
@@ -392,3 +491,45 @@ def test_a_window_on_what_cannot_be_opened_ends_with_the_reason(tmp_path: Path) 
     assert done.returncode == 66
     assert "nothing.zarr" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.gl
+@pytest.mark.qt
+@pytest.mark.usefixtures("display")
+def test_without_a_daemon_the_window_is_empty_and_starts_one_for_the_first_image(pyramid: Path, tmp_path: Path) -> None:
+    code = f"""
+        import sys
+        from octree_client.gui import window
+        from octree_client.cli import main
+        real = window.ViewerWindow.__init__
+        def tell(self, *arguments):
+            real(self, *arguments)
+            def opened():
+                print(len(self.viewer.layers), self.stage.welcome.isVisible(), flush=True)
+                self.viewer.on_frame.append(look)
+                self.adding.add({str(pyramid)!r})
+            def look():
+                if len(self.viewer.layers) and self.viewer.is_final() and not told:
+                    told.append(print(self.viewer.sessions[0].daemon_pid, self.stage.welcome.isVisible(), flush=True))
+            told = []
+            self.opened.connect(opened)
+        window.ViewerWindow.__init__ = tell
+        sys.exit(main([]))
+    """
+    with subprocess.Popen(
+        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)},
+    ) as viewer:
+        assert viewer.stdout is not None
+        assert viewer.stdout.readline().split() == ["0", "True"]
+        pid, welcome = viewer.stdout.readline().split()
+        assert welcome == "False"
+        daemon = psutil.Process(int(pid))
+        viewer.terminate()
+        _, told = viewer.communicate(timeout=20)
+        assert viewer.returncode == 0, told
+        assert "Traceback" not in told
+        assert psutil.wait_procs([daemon], timeout=5)[1] == []

@@ -16,8 +16,9 @@ from PIL import Image as PillowImage
 
 import octree_client
 from octree_client import export_plan
-from octree_client.cli import EXIT_NOT_WRITTEN, EXIT_USAGE, main
+from octree_client.cli import main
 from octree_client.colormaps import colormap_table
+from octree_client.exit_codes import EXIT_NOT_WRITTEN, EXIT_USAGE
 from octree_client.export import ExportCancelled, Look, NotExported, run_export
 from octree_client.export_plan import plan_export
 from octree_client.thumbnail import coloured

@@ -31,7 +31,7 @@ import octree_client
 from octree_client.keys import GESTURES, all_bindings, rich_table, terminal_table
 from octree_client.links import read_link
 from octree_client.navigation import WHEEL_FACTOR
-from octree_client.opening import Opening
+from octree_client.opening import Keep, Opened, Opening
 from octree_client.remembered import Remembered
 from octree_client.remembered_file import recall
 from octree_loader.demo.pyramid import write_pyramid
@@ -646,11 +646,12 @@ def test_the_window_is_there_before_the_image(
 ) -> None:
     answer = threading.Event()
 
-    def slowly(_: Any) -> Any:
+    def slowly(keep: Keep) -> Opened:
+        own = keep(octree_client.connect(session.connection.address))
         answer.wait(20)
-        return octree_client.session.Image(session, session.dataset("rings").dataset)
+        return Opened((own.dataset("rings"),))
 
-    opening = Opening("rings.zarr", lambda: octree_client.connect(session.connection.address), slowly)
+    opening = Opening("rings.zarr", slowly)
     window = make_window(opening, wait=False)
     qtbot.waitExposed(window)
     assert window.viewer is None
@@ -669,10 +670,10 @@ def test_the_window_is_there_before_the_image(
 
 
 def test_an_image_that_cannot_be_opened(make_window: Callable[..., Any], qtbot: Any) -> None:
-    def refuse() -> Any:
+    def refuse(_: Keep) -> Opened:
         raise octree_client.DatasetUnavailable("no such thing")
 
-    window = make_window(Opening("x", refuse, lambda s: s), wait=False)
+    window = make_window(Opening("x", refuse), wait=False)
     qtbot.waitUntil(lambda: window.opening_error is not None, timeout=5000)
     assert isinstance(window.opening_error, octree_client.DatasetUnavailable)
     assert "no such thing" in window.stage.waiting.text()
@@ -685,11 +686,12 @@ def test_an_opening_that_nobody_waits_for_closes_its_session() -> None:
         def close(self) -> None:
             closed.set()
 
-    def slowly() -> Any:
+    def slowly(keep: Keep) -> Opened:
         go.wait(10)
-        return Fake()
+        keep(Fake())  # type: ignore[arg-type]
+        return Opened()
 
-    opening = Opening("x", slowly, lambda s: s)  # type: ignore[arg-type, return-value]
+    opening = Opening("x", slowly)
     opening.close()
     go.set()
     assert closed.wait(10)

@@ -17,11 +17,11 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMessageBox
 from octree_client import readout
 from octree_client import session as sessions
 from octree_client.gui.served_dialog import ServedDialog
-from octree_client.links import BadLink, ViewLink, is_link, read_link
-from octree_client.opening import Opening
+from octree_client.links import BadLink, ViewLink, is_link, may_be_secret, read_link
+from octree_client.opening import Keep, Opened, Opening
+from octree_client.places import Place, open_places, place_of
 from octree_client.remembered import with_recent
-from octree_client.session import Image
-from octree_client.view_link import Place, image_at, open_place, place_of, show_link
+from octree_client.view_link import show_link
 
 if TYPE_CHECKING:
     from octree_client.gui.window import ViewerWindow
@@ -85,9 +85,9 @@ class Adding(QObject):  # type: ignore[misc]
         if dialog.exec_():
             for session, name in dialog.chosen():
                 if session is not None:
-                    self._open(name, partial(_itself, session), partial(_dataset, name), keep=False)
+                    self._open(name, partial(_of_session, session, name))
                 else:
-                    self.add_place(Place("", dialog.address(), name))
+                    self.add_place(Place(address=dialog.address(), dataset=name))
 
     # --- what is opened ----------------------------------------------------------------------------------------------
 
@@ -96,13 +96,13 @@ class Adding(QObject):  # type: ignore[misc]
         if is_link(text):
             self.add_link(text)
         elif _is_address(text):
-            self.add_place(Place("", text, ""))
+            self.add_place(Place(address=text))
         else:
-            self.add_place(Place(text, "", ""))
+            self.add_place(Place(text))
 
     def add_place(self, place: Place) -> None:
         """Open what is at a place."""
-        self._open(place.text, partial(open_place, place), image_at(place), recent=place.source)
+        self._open(place.text, partial(open_places, [place]), recent=place.source)
 
     def add_link(self, text: str) -> None:
         """Ask whether a link is to be opened, and show it instead of what is shown."""
@@ -121,25 +121,18 @@ class Adding(QObject):  # type: ignore[misc]
             QMessageBox.Cancel,
         )
         if answer == QMessageBox.Open:
-            self.show_link(link, {})
+            self.show_link(link)
 
-    def show_link(self, link: ViewLink, images: dict[Place, Image]) -> None:
-        """Show a link once all its images are there, or will not come. Those that are open already are given."""
-        places = [place for place in dict.fromkeys(place_of(layer) for layer in link.layers) if place not in images]
-        left = set(places)
+    def show_link(self, link: ViewLink) -> None:
+        """Show a link once all its images are there, or will not come."""
+        places = list(dict.fromkeys(place_of(layer) for layer in link.layers))
 
-        def arrived(place: Place, image: Image | None) -> None:
-            left.discard(place)
-            if image is not None:
-                images[place] = image
-            if not left and self._window.viewer is not None and images:
-                show_link(self._window.viewer, link, images)
+        def show(opened: Opened) -> None:
+            if self._window.viewer is not None:
+                show_link(self._window.viewer, link, opened.places)
                 self._window.viewer_filled()
 
-        for place in places:
-            self._open(place.text, partial(open_place, place), image_at(place), then=partial(arrived, place))
-        if not places and self._window.viewer is not None:
-            show_link(self._window.viewer, link, images)
+        self._open(", ".join(place.text for place in places), partial(open_places, places), then=show)
 
     def dropped(self, data: Any) -> None:
         """Open what was dropped on the window."""
@@ -151,44 +144,59 @@ class Adding(QObject):  # type: ignore[misc]
     def _open(
         self,
         what: str,
-        open_session: Callable[[], sessions.Session],
-        choose: Callable[[sessions.Session], Image],
+        open_images: Callable[[Keep], Opened],
         *,
         recent: str = "",
-        keep: bool = True,
-        then: Callable[[Image | None], None] | None = None,
+        then: Callable[[Opened], None] | None = None,
     ) -> None:
-        opening = Opening(what, open_session, choose)
-        if keep:
-            self._openings.append(opening)
+        opening = Opening(what, open_images)
+        self._openings.append(opening)
         self._waiting[id(opening)] = opening
         self._say(f"Opening {readout.shortened(what, 80)} …", readout.BUSY)
         opening.when_done(lambda: self._done.emit(opening, (recent, then)))
 
-    def _opened(self, opening: Opening, about: tuple[str, Callable[[Image | None], None] | None]) -> None:
+    def _opened(self, opening: Opening, about: tuple[str, Callable[[Opened], None] | None]) -> None:
         recent, then = about
         if self._waiting.pop(id(opening), None) is None or self._window.viewer is None:
             return
-        if opening.image is None:
+        if opening.opened is None:
             self._say(f"{readout.shortened(opening.what, 60)} cannot be opened: {opening.error}", readout.BAD)
-            if then is not None:
-                then(None)
             return
-        self._say("")
+        self.tell_problems(opening.opened)
         if recent:
-            place = recent if "://" in recent else str(Path(recent).expanduser().absolute())
-            showing = self._window.showing
-            showing.remembered = with_recent(showing.remembered, place)
+            self.note_recent(recent)
         if then is not None:
-            then(opening.image)
-        else:
-            first = not len(self._window.viewer.layers)
+            then(opening.opened)
+            return
+        first = not len(self._window.viewer.layers)
+        for image in opening.opened.images:
             try:
-                self._window.viewer.add(opening.image)
+                self._window.viewer.add(image)
             except Exception as error:
-                self._say(f"{opening.image.name} cannot be shown: {error}", readout.BAD)
+                self._say(f"{image.name} cannot be shown: {error}", readout.BAD)
                 return
-            self._window.viewer_filled(first)
+        self._window.viewer_filled(first)
+
+    def tell_problems(self, opened: Opened) -> None:
+        """Say what was not opened; nothing, if all was."""
+        self._say("; ".join(opened.problems), readout.BAD if opened.problems else readout.CALM)
+
+    def note_opened(self, opened: Opened) -> None:
+        """Images are there that the command line has named: those of a daemon of our own can be opened again."""
+        if opened.problems:
+            self.tell_problems(opened)
+        for image in opened.images:
+            origin = image.session.origin(image.name)
+            if origin is not None:
+                self.note_recent(origin.location)
+
+    def note_recent(self, source: str) -> None:
+        """A path or URL was opened; one that may have a secret in it is not written down."""
+        if may_be_secret(source):
+            return
+        place = source if "://" in source else str(Path(source).expanduser().absolute())
+        showing = self._window.showing
+        showing.remembered = with_recent(showing.remembered, place)
 
     def _folder(self) -> str:
         recent = [place for place in self._window.showing.remembered.recent if place.startswith("/")]
@@ -225,9 +233,6 @@ def _is_address(text: str) -> bool:
     return text.startswith(("ipc://", "tcp://"))
 
 
-def _dataset(name: str, session: sessions.Session) -> Image:
-    return session.dataset(name)
-
-
-def _itself(session: sessions.Session) -> sessions.Session:
-    return session
+def _of_session(session: sessions.Session, name: str, _keep: Keep) -> Opened:
+    """An image of a session that is somebody else's to close."""
+    return Opened((session.dataset(name),))

@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
-from octree_client.opening import Opening, ViewOptions
-
-#: An error of our own that nobody foresaw (EX_SOFTWARE).
-EXIT_BUG = 70
+from octree_client.exit_codes import EXIT_BUG
+from octree_client.first_view import ViewOptions
+from octree_client.opening import Opening
 
 
 @contextmanager
@@ -40,11 +39,13 @@ def signals_noted() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def show_window(opening: Opening, size: tuple[int, int] | None, options: ViewOptions, asked: list[int]) -> int:
+def show_window(opening: Opening | None, size: tuple[int, int] | None, options: ViewOptions, asked: list[int]) -> int:
     """Show a window until it is closed; returns the exit status.
 
     Parameters
     ----------
+    opening
+        Of what it shows at first; None for an empty window.
     asked
         Of `signals_noted`: as soon as there is something in it, the window closes.
 

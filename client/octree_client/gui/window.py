@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QAction, QHBoxLayout, QMainWindow, QMenu, QSizePolicy
 
 from octree_client import readout
 from octree_client.canvas import open_canvas
+from octree_client.first_view import ViewOptions
 from octree_client.gui.adding import Adding, dropped_places
 from octree_client.gui.appearance import rgb
 from octree_client.gui.dims_bar import DimsBar
@@ -33,12 +34,11 @@ from octree_client.gui.showing import Showing
 from octree_client.gui.stage import Stage
 from octree_client.gui.status_bar import StatusBar
 from octree_client.gui.system_panel import SystemPanel
-from octree_client.opening import Opening, ViewOptions
+from octree_client.opening import Opened, Opening
 from octree_client.picture_file import write_picture
 from octree_client.remembered import Remembered
 from octree_client.remembered_file import recall, remember
 from octree_client.session import Image
-from octree_client.view_link import place_of
 from octree_client.viewer import Viewer
 from octree_client.words import Words
 
@@ -82,7 +82,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
     Parameters
     ----------
     opening
-        Of the first image; or the image, if it is open. Without one the window waits for something to be opened.
+        Of the first images; or an image, if it is open. Without one the window waits for something to be opened.
     size
         (width, height) in logical pixels; what is remembered if left out.
     options
@@ -117,8 +117,8 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         super().__init__()
         self.viewer: Viewer | None = None
         self.opening_error: BaseException | None = None
-        self._image = opening if isinstance(opening, Image) else None
         self._opening = opening if isinstance(opening, Opening) else None
+        self._opened: Opened | None = Opened((opening,)) if isinstance(opening, Image) else Opened()
         self._options = options if options is not None else ViewOptions()
         self._writes_down = remembered is None
         self._done = False
@@ -262,8 +262,8 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         if self._done or self.viewer is not None:
             return
         if self._opening is not None:
-            self._image, self.opening_error = self._opening.image, self._opening.error
-        if self._image is None and self._opening is not None:
+            self._opened, self.opening_error = self._opening.opened, self._opening.error
+        if self._opened is None:
             self.stage.waiting.tell(f"Cannot be opened: {self.opening_error}")
             self.failed.emit()
             return
@@ -271,8 +271,8 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
             QTimer.singleShot(5, self._arrived.emit)  # Qt makes the context when the widget is first painted
             return
         try:
-            self.viewer = Viewer(self._image, canvas=self.canvas)
-            self._options.apply(self.viewer)
+            self.viewer = Viewer(canvas=self.canvas)
+            self._options.show(self.viewer, self._opened)
         except Exception as error:
             self.opening_error = error
             self.failed.emit()
@@ -291,9 +291,10 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.dims_bar.on_play_changed = self.showing.set_play
         self.showing.apply_fade()
         self._layers_changed()
-        if self._options.center is None and self._options.pixel_size is None and self._options.link is None:
+        if not self._options.says_where:
             QTimer.singleShot(0, self._fit)
-        self._show_rest_of_link()
+        if self._opening is not None:
+            self.adding.note_opened(self._opened)
         self._look_timer.start()
         self.refresh_soon()
         self.opened.emit()
@@ -302,12 +303,6 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         """Show everything: the sliders below the picture have just taken their room."""
         if self.viewer is not None and not self._done:
             self.viewer.home()
-
-    def _show_rest_of_link(self) -> None:
-        """A link may name more images than the first."""
-        link = self._options.link
-        if link is not None and self._image is not None and len({place_of(layer) for layer in link.layers}) > 1:
-            self.adding.show_link(link, {place_of(link.layers[0]): self._image})
 
     def _layers_changed(self, *_: object) -> None:
         """There are more layers, or fewer."""

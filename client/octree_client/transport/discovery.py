@@ -110,6 +110,16 @@ def local_sockets() -> list[str]:
         return []
 
 
+def answers(address: str) -> bool:
+    """Whether somebody listens at an ``ipc://`` address of this machine, which is known at once."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(address.removeprefix("ipc://"))
+        except OSError:
+            return False
+    return True
+
+
 def describe_found(found: Sequence[FoundDaemon], folder: str | os.PathLike[str] | None = None) -> list[str]:
     """Lines for people: who is there, where, and whether its key is known."""
     known = KnownServers(folder if folder is not None else key_folder())
