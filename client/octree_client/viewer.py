@@ -27,7 +27,7 @@ from octree_client.layer_list import LayerList
 from octree_client.links import BadLink, read_link, write_link
 from octree_client.loaded import loaded_places
 from octree_client.looks import Blending, LayerKind
-from octree_client.new_layers import ChannelChoice, LayerPlan, planned_layers
+from octree_client.new_layers import ChannelChoice, LayerPlan, planned_layers, shown_as
 from octree_client.picture_file import write_picture
 from octree_client.places import open_places, place_of
 from octree_client.player import Player
@@ -189,6 +189,21 @@ class Viewer:
             raise ValueError("only channels of one image can be merged")
         return self._replace(found, planned_layers(found[0].image.dataset, "merged"))
 
+    def show_as(self, layer: ImageLayer | str, kind: LayerKind) -> ImageLayer:
+        """Show a layer as another kind, ``image`` or ``labels``, in its place and its look; returns what is there then.
+
+        Raises
+        ------
+        ValueError
+            If its data cannot be shown so: labels are whole numbers, and colours stay colours.
+        """
+        layer = self.layers[self.layers.index(layer)]
+        if layer.kind == kind:
+            return layer
+        plan = shown_as(layer.image.dataset, LayerPlan(layer.name, layer.kind, layer.channel, layer.look), kind)
+        (made,) = self._replace([layer], [plan])
+        return made
+
     @property
     def sessions(self) -> tuple[Session, ...]:
         """The sessions that the layers' images come from, each once."""
@@ -215,10 +230,14 @@ class Viewer:
 
     def _replace(self, old: Sequence[ImageLayer], plans: Sequence[LayerPlan]) -> list[ImageLayer]:
         image, place = old[0].image, min(self.layers.index(layer) for layer in old)
-        camera = self.camera
+        # Without the last layer there are no axes for a moment, and so no place on them.
+        camera, displayed, point = self.camera, self.dims.displayed, self.dims.point
         for layer in old:
             self.layers.remove(layer)
         layers = self._insert(image, plans, place)
+        if displayed != self.dims.displayed and set(displayed) <= set(self.dims.axes):
+            self.dims.set_displayed(*displayed)
+        self._world.set_points(point)
         self.move(camera)
         return layers
 

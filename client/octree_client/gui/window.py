@@ -27,6 +27,7 @@ from octree_client.gui.files import Files
 from octree_client.gui.gestures import Gestures
 from octree_client.gui.layer_commands import LayerCommands
 from octree_client.gui.layer_pictures import LayerPictures
+from octree_client.gui.look_commands import LookCommands
 from octree_client.gui.menus import add_submenu, make_actions, make_menus
 from octree_client.gui.overlays import KeyCard
 from octree_client.gui.panel import SidePanel
@@ -134,6 +135,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.words = Words(self.status_bar, self.stage, self.panel)
         self.pictures = LayerPictures(self.stage.minimap, self.panel.rows)
         self.layer_commands = LayerCommands(self)
+        self.look_commands = LookCommands(self)
         self.adding = Adding(self)
         self._make_actions()
         self._refresh_timer = self._timer(_REFRESH_MS, self.refresh, single=True)
@@ -180,14 +182,14 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.setStatusBar(self.status_bar)
         self.system = SystemPanel(self)
         self.addDockWidget(Qt.BottomDockWidgetArea, self.system)
-        self.key_card = KeyCard(central)
+        self.key_card = KeyCard(self)
         self.setAcceptDrops(True)
         if what:
             self.stage.waiting.tell(f"Opening {readout.shortened(what, 80)} …")
         self.status_bar.tell_connection(readout.connection_message("connecting", ""), self.showing.theme)
 
     def _make_actions(self) -> None:
-        self.actions_by_name: dict[str, QAction] = make_actions(self, self.command)
+        self.actions_by_name: dict[str, QAction] = make_actions(self, self.stage, self.command)
         self.menus: dict[str, QMenu] = make_menus(self, self.actions_by_name)
         add_submenu(self.menus["File"], self.actions_by_name["paste"], "Open recent", self.adding.fill_recent)
         add_submenu(
@@ -202,7 +204,9 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
 
     def command(self, name: str) -> Callable[[], None]:
         """What an action of `keys` calls."""
-        parts = (self, self.gestures, self.showing, self.layer_commands, self.adding, self.files)
+        parts = (
+            self, self.gestures, self.showing, self.layer_commands, self.look_commands, self.adding, self.files,
+        )  # fmt: skip
         call = next(getattr(part, name) for part in parts if hasattr(part, name))
 
         def run() -> None:
