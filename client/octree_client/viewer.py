@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,9 @@ from octree_client.session import open as open_session
 from octree_client.statistics import FrameStatistics
 from octree_client.view_link import link_of, show_link
 from octree_client.world import NOTHING, World
+
+if TYPE_CHECKING:
+    from octree_client.export import Export
 
 __all__ = ["BACKGROUND", "ViewStatus", "Viewer"]
 
@@ -452,7 +455,7 @@ class Viewer:
         whole_axes: bool = False,
         overwrite: bool = False,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
-    ) -> None:
+    ) -> Export:
         """Write voxels of a layer to an OME-Zarr, TIFF or PNG; returns when the file is there.
 
         Parameters
@@ -467,6 +470,11 @@ class Viewer:
             Whether the other axes are written whole, instead of where one is on them.
         progress
             Called with the pieces done, and all of them.
+
+        Returns
+        -------
+        Export
+            Its ``holes`` are the chunks that could not be read: the fill value stands for them; ``problem`` says so.
 
         Raises
         ------
@@ -483,7 +491,7 @@ class Viewer:
             raise ValueError("there is no layer to export")
         path = Path(path)
         plan = plan_of_layer(chosen, self.dims, path.name, level, region, whole_axes=whole_axes)
-        run_export(chosen.image, plan, path, overwrite=overwrite, progress=progress)
+        return run_export(chosen.image, plan, path, overwrite=overwrite, progress=progress)
 
     def wait_until_final(self, timeout: float = 10.0) -> None:
         """Wait until every visible cell of every visible layer is drawn from its own chunk, or is known to be missing
