@@ -34,7 +34,12 @@ class FrameWork:
 
 
 def draw_layers(
-    layers: Sequence[ImageLayer], camera: Camera, motion: Motion, number: int, upload_ms: float
+    layers: Sequence[ImageLayer],
+    camera: Camera,
+    motion: Motion,
+    number: int,
+    upload_ms: float,
+    pixel_ratio: float = 1.0,
 ) -> FrameWork:
     """Draw a frame.
 
@@ -50,6 +55,8 @@ def draw_layers(
         Of the frame, rising.
     upload_ms
         Milliseconds that uploads may take.
+    pixel_ratio
+        Physical pixels a logical one: what lines are thick in.
     """
     work = FrameWork()
     began = time.perf_counter()
@@ -88,6 +95,7 @@ def draw_layers(
             drawn.append(layer)
     submitting = time.perf_counter()
     for place, layer in enumerate(drawn):
+        layer.pager.atlas.visual.pixel_ratio = pixel_ratio
         layer.pager.submit(camera, place == 0)
         work.fading |= layer.frame.fading
     context.flush_commands()
@@ -95,3 +103,22 @@ def draw_layers(
     work.submit_ms = (done - submitting) * 1e3
     work.plan_ms = max(0.0, (submitting - began) * 1e3 - work.upload_ms)
     return work
+
+
+def warm_layers(layers: Sequence[ImageLayer]) -> bool:
+    """Have GL compile one thing that a layer may be drawn with next. Between frames, within the canvas' context.
+
+    Returns
+    -------
+    bool
+        Whether more is to be compiled.
+    """
+    drawn = [layer.pager for layer in layers if layer.pager.active]
+    cold = [
+        (pager.atlas.visual, one)
+        for place, pager in enumerate(drawn)
+        for one in pager.atlas.visual.cold(place == 0, pager.fading.seconds > 0.0)
+    ]
+    for visual, one in cold[:1]:
+        visual.warm(one)
+    return len(cold) > 1
