@@ -26,7 +26,8 @@ from octree_protocol.keys import CellStatus
 #: One vertex; every field is a vec4 of float32, pairs are (x, y).
 #:
 #: ``a_corner``  clip position, then the continuous voxel coordinates from the own chunk's corner
-#: ``a_tile``    texel of the own tile's corner in the atlas, then the own chunk's shape in voxels
+#: ``a_tile``    texel of the own tile's corner in the atlas, then how many voxels are left until the image
+#:               or the next chunk ends, whichever is nearer
 #: ``a_sides``   tiles of the neighbours above, left, right, below; -1 where there is none
 #: ``a_corners`` tiles of the neighbours above left, above right, below left, below right; -1 where there is none
 #: ``a_state``   nominal chunk shape of the level, level minus ideal level, `CellStatus`; `NO_DATA` is added to it
@@ -113,7 +114,7 @@ def build_quads(
     level, tile = whole[:, 0], whole[:, 3]
     scale, translation, chunk = levels.scale[level], levels.translation[level], levels.chunk[level]
     first = whole[:, 1:3] * chunk
-    own = np.minimum(chunk, levels.shape[level] - first)
+    left = np.minimum(2.0 * chunk, levels.shape[level] - first)
 
     out = np.empty((count, 4, _FLOATS), np.float32)
     width, height = camera.canvas
@@ -132,7 +133,7 @@ def build_quads(
     same = np.empty((count, _FLOATS - 4), np.float32)
     same[:, 0] = drawn % atlas_columns * tile_shape[1]
     same[:, 1] = drawn // atlas_columns * tile_shape[0]
-    same[:, 2:4] = own[:, ::-1]
+    same[:, 2:4] = left[:, ::-1]
     same[:, 4:12] = _neighbour_tiles(pieces, resident) if neighbours else -1.0
     same[:, 12:14] = chunk[:, ::-1]
     same[:, 14] = level - ideal_level
