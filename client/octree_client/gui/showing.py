@@ -49,6 +49,7 @@ class Showing(QObject):  # type: ignore[misc]
         window, theme = self._window, self.theme
         dress(window, theme)
         window.stage.dress(theme)
+        window.focus_mark.dress(theme)
         window.panel.dress(theme)
         window.dims_bar.dress(theme)
         window.system.dress(theme)
@@ -100,6 +101,7 @@ class Showing(QObject):  # type: ignore[misc]
         panel = self._window.panel
         panel.setVisible(not panel.isVisibleTo(self._window))
         self._set(panel=panel.isVisibleTo(self._window))
+        self._window.canvas.native.setFocus()  # what had the keys may be gone
         self._tell_handle()
 
     def toggle_system(self) -> None:

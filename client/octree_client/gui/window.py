@@ -24,6 +24,7 @@ from octree_client.gui.adding import Adding, dropped_places
 from octree_client.gui.appearance import rgb
 from octree_client.gui.dims_bar import DimsBar
 from octree_client.gui.files import Files
+from octree_client.gui.focus import FocusMark, order_focus
 from octree_client.gui.gestures import Gestures
 from octree_client.gui.layer_commands import LayerCommands
 from octree_client.gui.layer_pictures import LayerPictures
@@ -166,7 +167,8 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.handle.setObjectName("handle")
         self.handle.setFixedWidth(16)
         self.handle.setSizePolicy(QSizePolicy.Fixed, QSizePolicy.Expanding)
-        self.handle.setFocusPolicy(Qt.NoFocus)
+        self.handle.setFocusPolicy(Qt.TabFocus)
+        self.handle.setAccessibleName("Show or hide the panel")
         self.handle.clicked.connect(self.showing.toggle_panel)
         self.panel = SidePanel()
         left = QVBoxLayout()
@@ -183,6 +185,8 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.system = SystemPanel(self)
         self.addDockWidget(Qt.BottomDockWidgetArea, self.system)
         self.key_card = KeyCard(self)
+        self.focus_mark = FocusMark(self, self.canvas.native)
+        self.canvas.native.setAccessibleName("Picture")
         self.setAcceptDrops(True)
         if what:
             self.stage.waiting.tell(f"Opening {readout.shortened(what, 80)} …")
@@ -201,6 +205,11 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
                 self.stage.tools.add_divider()
             else:
                 self.stage.tools.add(self.actions_by_name[tool[0]], *tool)
+
+    def _order_focus(self) -> None:
+        tools = self.stage.tools.buttons.values()
+        below = self.dims_bar.controls_in_order()
+        order_focus([self.canvas.native, *tools, *below, self.handle, *self.panel.controls_in_order()])
 
     def command(self, name: str) -> Callable[[], None]:
         """What an action of `keys` calls."""
@@ -288,6 +297,8 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.viewer.layers.events.removed.connect(self._layers_changed)
         self.stage.waiting.tell("")
         self.panel.show_viewer(self.viewer, self.command)
+        self.dims_bar.on_rebuilt = self._order_focus
+        self._order_focus()
         self.dims_bar.show_dims(self.viewer.dims)
         self.system.show_viewer(self.viewer)
         self.dims_bar.set_play(self.showing.remembered.fps, self.showing.remembered.play_mode)
@@ -342,6 +353,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
                 self.viewer.close()
             else:
                 self.canvas.close()
+            self.focus_mark.leave()
             self.files.close()
             self.adding.close()
             self._remember()
