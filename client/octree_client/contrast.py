@@ -53,9 +53,14 @@ class ContrastEstimate:
             self._limits = self._estimate()
         return self._limits
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether nothing that is shown to it changes anything any more."""
+        return self._is_colour or len(self._values) >= _CHUNKS_MOST
+
     def observe(self, plane: NDArray[Any]) -> None:
         """Take a chunk's (h, w) plane into account. Copies what it keeps."""
-        if self._is_colour or plane.size == 0 or len(self._values) >= _CHUNKS_MOST:
+        if self.is_sure or plane.size == 0:
             return
         step = max(1, int((plane.size / _SAMPLES) ** 0.5))
         sample = plane[::step, ::step].ravel()

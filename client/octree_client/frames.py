@@ -16,6 +16,9 @@ from octree_client.cover import NO_CELLS, ViewStatus
 from octree_client.layer import ImageLayer
 from octree_client.prefetch import Motion
 
+#: Milliseconds of a frame that go into uploads at least, and at most.
+_UPLOAD_LEAST_MS, _UPLOAD_MOST_MS = 0.5, 3.0
+
 
 @dataclass(slots=True)
 class FrameWork:
@@ -23,7 +26,8 @@ class FrameWork:
 
     plan_ms: float = 0.0
     upload_ms: float = 0.0
-    spent_ms: float = 0.0
+    rest_ms: float = 0.0
+    """Of processor time: what came after the uploads."""
     submit_ms: float = 0.0
     uploads: int = 0
     nbytes: int = 0
@@ -34,12 +38,7 @@ class FrameWork:
 
 
 def draw_layers(
-    layers: Sequence[ImageLayer],
-    camera: Camera,
-    motion: Motion,
-    number: int,
-    upload_ms: float,
-    pixel_ratio: float = 1.0,
+    layers: Sequence[ImageLayer], camera: Camera, motion: Motion, number: int, own_ms: float, rest_ms: float
 ) -> FrameWork:
     """Draw a frame.
 
@@ -53,13 +52,14 @@ def draw_layers(
         From the bottom to the top; those that are hidden may be among them.
     number
         Of the frame, rising.
-    upload_ms
-        Milliseconds that uploads may take.
-    pixel_ratio
-        Physical pixels a logical one: what lines are thick in.
+    own_ms
+        Milliseconds that the frame may take: what planning has left of them goes into uploads.
+    rest_ms
+        So many of them are needed after the uploads (`FrameWork.rest_ms` of frames before).
     """
     work = FrameWork()
-    began = time.perf_counter()
+    # Processor time: what a busy machine takes from us is no reason to upload less.
+    began, cpu = time.perf_counter(), time.thread_time()
     context = get_current_canvas().context
     busy = []
     for layer in layers:
@@ -70,7 +70,8 @@ def draw_layers(
     if busy:
         first = number % len(busy)
         busy = busy[first:] + busy[:first]
-    left = upload_ms
+    planned = time.thread_time() if busy else cpu
+    left = min(max(own_ms - (planned - cpu) * 1e3 - rest_ms, _UPLOAD_LEAST_MS), _UPLOAD_MOST_MS)
     for place, layer in enumerate(busy):
         visual = layer.pager.atlas.visual
 
@@ -81,7 +82,7 @@ def draw_layers(
         frame = layer.pager.page(left / (len(busy) - place), work.uploads == 0, flush)
         left = max(0.0, left - frame.spent_ms)
         work.uploads += frame.uploads
-        work.spent_ms += frame.spent_ms
+    paged = time.thread_time() if busy else cpu
     drawn = []
     for layer in layers:
         frame = layer.frame = layer.pager.settle(camera, motion)
@@ -95,30 +96,11 @@ def draw_layers(
             drawn.append(layer)
     submitting = time.perf_counter()
     for place, layer in enumerate(drawn):
-        layer.pager.atlas.visual.pixel_ratio = pixel_ratio
         layer.pager.submit(camera, place == 0)
         work.fading |= layer.frame.fading
     context.flush_commands()
     done = time.perf_counter()
     work.submit_ms = (done - submitting) * 1e3
+    work.rest_ms = (time.thread_time() - paged) * 1e3
     work.plan_ms = max(0.0, (submitting - began) * 1e3 - work.upload_ms)
     return work
-
-
-def warm_layers(layers: Sequence[ImageLayer]) -> bool:
-    """Have GL compile one thing that a layer may be drawn with next. Between frames, within the canvas' context.
-
-    Returns
-    -------
-    bool
-        Whether more is to be compiled.
-    """
-    drawn = [layer.pager for layer in layers if layer.pager.active]
-    cold = [
-        (pager.atlas.visual, one)
-        for place, pager in enumerate(drawn)
-        for one in pager.atlas.visual.cold(place == 0, pager.fading.seconds > 0.0)
-    ]
-    for visual, one in cold[:1]:
-        visual.warm(one)
-    return len(cold) > 1

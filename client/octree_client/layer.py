@@ -427,6 +427,8 @@ class ImageLayer:
 
         Of an image that is shown before any of these is wanted, what is shown counts until then.
         """
+        if self.contrast.is_sure:
+            return
         levels = self.pager.levels
         enough = [n for n, v in enumerate(levels) if v.shape[0] * v.shape[1] >= _CONTRAST_VOXELS]
         coarse = level >= (enough[-1] if enough else 0)

@@ -49,10 +49,10 @@ from octree_protocol.keys import CellStatus, Tier
 _FLUSH_MS = 0.25
 
 #: Bytes that the layer whose turn is first uploads in any case.
-_LEAST_BYTES = 512 << 10
+_LEAST_BYTES = 256 << 10
 
 #: Milliseconds of a frame for uploads of what nobody sees yet.
-_IDLE_MS = 1.0
+_IDLE_MS = 0.8
 
 #: What is prefetched goes into VRAM too, while nothing else does, if that holds so many times the view.
 _ROOMY = 4
@@ -304,24 +304,26 @@ class LayerPager:
         if not self.active:
             return
         ideal, status = self.ideal or 0, self._frame.status
+        revision: object = None
         if not status.is_final and self.connection.settings.force_synchronous:
             # Only final frames are shown: until then, the last one stays as it was.
             pieces, ideal, camera = self._drawn or ([], ideal, camera)
         else:
-            pieces = self.pieces
+            pieces, revision = self.pieces, (self._covered, lowest)
             self._drawn = (pieces, ideal, camera)
         fades: dict[PlaneChunk, float] = {}
         fading: list[FadingPiece] = []
         if self.fading.seconds and not self.atlas.visual.overlay:
             fades = self.fading.factors(pieces, time.monotonic())
             if fades:
+                revision = None
                 pieces, fading = split(pieces, self._cover_without(camera, fades), fades)
         if not lowest:
             if status.empty:
                 pieces = [piece for piece in pieces if is_drawn(piece)]
             fading = [one if one.before and is_drawn(one.before) else one._replace(before=None) for one in fading]
         self._frame.fading = bool(fades)
-        self.atlas.visual.set_frame(pieces, self.atlas.tiles.resident(self.position), ideal, camera, fading)
+        self.atlas.visual.set_frame(pieces, self.atlas.tiles.resident(self.position), ideal, camera, fading, revision)
         self.atlas.visual.draw(lowest)
 
     # --- what the frame is made of -----------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QAction, QMainWindow, QMenu, QWidget
+from qtpy.QtWidgets import QAction, QMainWindow, QMenu
 
 from octree_client.keys import BINDINGS
 
@@ -14,13 +14,8 @@ from octree_client.keys import BINDINGS
 _NOT_IN_MENUS = ("pan_left", "pan_right", "pan_up", "pan_down", "dismiss")
 
 
-def make_actions(
-    window: QMainWindow, picture: QWidget, find: Callable[[str], Callable[[], object]]
-) -> dict[str, QAction]:
-    """An action for each line of the table, with its keys; `find` gives what an action's name calls.
-
-    Most keys hold in the whole `window`; those of the `picture` only where it, or a child of it, has the focus.
-    """
+def make_actions(window: QMainWindow, find: Callable[[str], Callable[[], object]]) -> dict[str, QAction]:
+    """An action for each line of the table, with its keys; `find` gives what an action's name calls."""
     actions: dict[str, QAction] = {}
     for group in BINDINGS.values():
         for binding in group:
@@ -28,12 +23,12 @@ def make_actions(
                 continue
             action = QAction(binding.text, window)
             action.setShortcuts([QKeySequence.fromString(key) for key in binding.keys])
-            action.setShortcutContext(Qt.WidgetWithChildrenShortcut if binding.on_picture else Qt.WindowShortcut)
+            action.setShortcutContext(Qt.WindowShortcut)
             action.setAutoRepeat(binding.repeats)
             action.setCheckable(binding.checkable)
             call = find(binding.action)
             action.triggered.connect(lambda _=False, call=call: call())
-            (picture if binding.on_picture else window).addAction(action)
+            window.addAction(action)
             actions[binding.action] = action
     return actions
 

@@ -26,7 +26,7 @@ _STATUSES = {
 }
 
 #: Uniforms of what is drawn without a texture; the other programs have more.
-_BARE = frozenset({"u_opacity", "u_pixel"})
+_BARE = frozenset({"u_opacity", "u_pixel", "u_view"})
 
 
 class QuadBuffer:
@@ -36,6 +36,13 @@ class QuadBuffer:
     ----------
     vertex
         dtype of one vertex, its fields named as the attributes.
+
+    Attributes
+    ----------
+    capacity
+        Quads that there is room for; it grows.
+    vertices, indices
+        `gloo.VertexBuffer`, and the `gloo.IndexBuffer` of the triangles of all quads; None before anything is drawn.
     """
 
     def __init__(self, vertex: np.dtype[Any]) -> None:
@@ -43,7 +50,7 @@ class QuadBuffer:
         self._programs: list[Any] = []
         self.capacity = 0
         self.vertices: Any = None
-        self.triangles = triangle_indices(0)
+        self.indices: Any = None
 
     def bind(self, program: Any) -> None:
         """This program draws from here."""
@@ -61,42 +68,17 @@ class QuadBuffer:
 
     def close(self) -> None:
         """Free it at the next flush."""
-        if self.vertices is not None:
-            self.vertices.delete()
+        for held in (self.vertices, self.indices):
+            if held is not None:
+                held.delete()
 
     def _grow(self, count: int) -> None:
+        self.close()
         self.capacity = max(64, 1 << (count - 1).bit_length())
         self.vertices = gloo.VertexBuffer(np.zeros(4 * self.capacity, self._vertex))
-        self.triangles = triangle_indices(self.capacity)
+        self.indices = gloo.IndexBuffer(triangle_indices(self.capacity))
         for program in self._programs:
             program.bind(self.vertices)
-
-
-class QuadRun:
-    """Quads of a buffer that follow each other and are drawn at once; nothing is sent while they are the same ones."""
-
-    def __init__(self, buffer: QuadBuffer) -> None:
-        self._buffer = buffer
-        self._sent = (0, 0)
-        self._indices: Any = None
-        self.first = self.count = 0
-
-    def draw(self, program: Any) -> None:
-        """Draw them, if there are any. Within a frame."""
-        if self.count == 0:
-            return
-        if self._sent != (self.first, self.count):
-            if self._indices is None:
-                self._indices = gloo.IndexBuffer()
-            self._indices.set_data(self._buffer.triangles[6 * self.first : 6 * (self.first + self.count)])
-            self._sent = self.first, self.count
-        program.draw("triangles", self._indices)
-
-    def close(self) -> None:
-        """Free its indices at the next flush."""
-        self.count = 0
-        if self._indices is not None:
-            self._indices.delete()
 
 
 class Programs:
@@ -126,7 +108,7 @@ class Programs:
         if program is None:
             fading = variant.part == "fading"
             shader = fragment_shader(self._kind, variant, _STATUSES)
-            program = self._programs[variant] = gloo.Program(vertex_shader(variant), shader)
+            program = self._programs[variant] = gloo.Program(vertex_shader(fading), shader)
             for name, value in self._uniforms.items():
                 if variant.part != "bare" or name in _BARE:
                     program[name] = value

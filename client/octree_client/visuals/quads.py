@@ -26,8 +26,7 @@ from octree_protocol.keys import CellStatus
 #: One vertex; every field is a vec4 of float32, pairs are (x, y).
 #:
 #: ``a_corner``  clip position, then the continuous voxel coordinates from the own chunk's corner
-#: ``a_tile``    texel of the own tile's corner in the atlas, then how many voxels are left until the image
-#:               or the next chunk ends, whichever is nearer
+#: ``a_tile``    texel of the own tile's corner in the atlas, then the own chunk's shape in voxels
 #: ``a_sides``   tiles of the neighbours above, left, right, below; -1 where there is none
 #: ``a_corners`` tiles of the neighbours above left, above right, below left, below right; -1 where there is none
 #: ``a_state``   nominal chunk shape of the level, level minus ideal level, `CellStatus`; `NO_DATA` is added to it
@@ -51,16 +50,19 @@ TRIANGLES = (0, 2, 1, 1, 2, 3)
 _FLOATS = 20
 
 
-class LevelArrays:
-    """The levels as float64 arrays of shape (levels, 2); pairs are (down, across)."""
+#: Which of clip (y0, x0, y1, x1) and voxel (y0, x0, y1, x1) makes the (x, y) pairs of each corner.
+_PICK = np.array([(1, 0, 5, 4), (3, 0, 7, 4), (1, 2, 5, 6), (3, 2, 7, 6)])
 
-    __slots__ = ("chunk", "scale", "shape", "translation")
+
+class LevelArrays:
+    """The levels as one float64 table of shape (levels, 12), a row each: scale, translation (twice: for both corners of
+    a rectangle), chunk and shape; all of them (down, across)."""
+
+    __slots__ = ("table",)
 
     def __init__(self, levels: Sequence[PlaneLevel]) -> None:
-        self.scale = np.array([v.scale for v in levels], np.float64)
-        self.translation = np.array([v.translation for v in levels], np.float64)
-        self.chunk = np.array([v.chunk for v in levels], np.float64)
-        self.shape = np.array([v.shape for v in levels], np.float64)
+        rows = [(*v.scale, *v.scale, *v.translation, *v.translation, *v.chunk, *v.shape) for v in levels]
+        self.table = np.array(rows, np.float64)
 
 
 def build_quads(
@@ -78,7 +80,7 @@ def build_quads(
     Parameters
     ----------
     pieces
-        What to draw; what lies outside the view is clipped to its edge.
+        What to draw; what lies outside the camera's view is clipped to its edge.
     resident
         Tiles by chunk, for the neighbours.
     levels
@@ -86,7 +88,7 @@ def build_quads(
     ideal_level
         What the level difference counts from.
     camera
-        The view.
+        What clip positions are of: the view's, or a wider one (`wide_camera`).
     tile_shape
         (down, across) in texels.
     atlas_columns
@@ -102,43 +104,34 @@ def build_quads(
     count = len(pieces)
     if count == 0:
         return np.empty(0, VERTEX)
-    whole = np.fromiter(
-        chain.from_iterable((*piece[0], piece[2], piece[3]) for piece in pieces), np.int64, 5 * count
-    ).reshape(count, 5)
-    rects = np.fromiter(chain.from_iterable(piece[1] for piece in pieces), np.float64, 4 * count).reshape(count, 4)
+    # Few calls on few arrays: what a frame spends here is numpy's cost a call, not that of the numbers.
+    given = np.array([(*chunk, tile, status, *rect) for chunk, rect, tile, status in pieces], np.float64)
+    known = levels.table[given[:, 0].astype(np.intp)]
+    chunk, tile = known[:, 8:10], given[:, 3]
+    first = given[:, 1:3] * chunk
 
-    view = camera.view()
-    np.clip(rects[:, 0::2], view[0], view[2], out=rects[:, 0::2])
-    np.clip(rects[:, 1::2], view[1], view[3], out=rects[:, 1::2])
+    y0, x0, y1, x1 = camera.view()
+    rects = np.minimum(np.maximum(given[:, 5:], (y0, x0, y0, x0)), (y1, x1, y1, x1))
+    (width, height), (y, x) = camera.canvas, camera.center
+    across, down = 2.0 / (camera.pixel_size * width), -2.0 / (camera.pixel_size * height)
+    corners = np.empty((count, 8))
+    corners[:, :4] = (rects - (y, x, y, x)) * (down, across, down, across)
+    corners[:, 4:] = (rects - known[:, 4:8]) / known[:, :4] + 0.5
+    corners[:, 4:6] -= first
+    corners[:, 6:] -= first
 
-    level, tile = whole[:, 0], whole[:, 3]
-    scale, translation, chunk = levels.scale[level], levels.translation[level], levels.chunk[level]
-    first = whole[:, 1:3] * chunk
-    left = np.minimum(2.0 * chunk, levels.shape[level] - first)
-
-    out = np.empty((count, 4, _FLOATS), np.float32)
-    width, height = camera.canvas
-    down, across = rects[:, 0::2], rects[:, 1::2]
-    clip_x = (across - camera.center[1]) * (2.0 / (camera.pixel_size * width))
-    clip_y = (camera.center[0] - down) * (2.0 / (camera.pixel_size * height))
-    voxel_x = (across - translation[:, 1:]) / scale[:, 1:] + (0.5 - first[:, 1:])
-    voxel_y = (down - translation[:, :1]) / scale[:, :1] + (0.5 - first[:, :1])
-    for vertex, (i, j) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
-        out[:, vertex, 0] = clip_x[:, j]
-        out[:, vertex, 1] = clip_y[:, i]
-        out[:, vertex, 2] = voxel_x[:, j]
-        out[:, vertex, 3] = voxel_y[:, i]
-
-    drawn = np.maximum(tile, 0)
     same = np.empty((count, _FLOATS - 4), np.float32)
-    same[:, 0] = drawn % atlas_columns * tile_shape[1]
-    same[:, 1] = drawn // atlas_columns * tile_shape[0]
-    same[:, 2:4] = left[:, ::-1]
+    row, column = np.divmod(np.maximum(tile, 0.0), atlas_columns)
+    same[:, 0] = column * tile_shape[1]
+    same[:, 1] = row * tile_shape[0]
+    same[:, 3:1:-1] = np.minimum(chunk, known[:, 10:] - first)
     same[:, 4:12] = _neighbour_tiles(pieces, resident) if neighbours else -1.0
-    same[:, 12:14] = chunk[:, ::-1]
-    same[:, 14] = level - ideal_level
-    same[:, 15] = whole[:, 4] + np.where(tile < 0, NO_DATA, 0)
-    out[:, :, 4:] = same[:, None, :]
+    same[:, 13:11:-1] = chunk
+    same[:, 14] = given[:, 0] - ideal_level
+    same[:, 15] = given[:, 4] + NO_DATA * (tile < 0.0)
+    out = np.empty((count, 4, _FLOATS), np.float32)
+    out[:, :, :4] = corners[:, _PICK]
+    out[:, :, 4:] = same[:, None]
     return out.reshape(-1).view(VERTEX)
 
 

@@ -20,12 +20,14 @@ from octree_client.camera import Camera, PlaneLevel
 from octree_client.cover import Piece, Resident
 from octree_client.fading import FadingPiece
 from octree_client.texture import AtlasTexture, TextureKind
-from octree_client.visuals.blending import BlendState, blend_state
-from octree_client.visuals.programs import QuadRun
+from octree_client.visuals.blending import blend_state
+from octree_client.visuals.programs import QuadBuffer
 from octree_client.visuals.quads import LevelArrays, build_fading_quads, build_quads
+from octree_client.visuals.quick_draw import draw_quads, set_blending
 from octree_client.visuals.shading import Shading
 from octree_client.visuals.texture_copy import copy_parts
 from octree_client.visuals.variants import Drawn, Part, likely
+from octree_client.visuals.wide_camera import place_in, wide_camera
 
 
 class TiledImage(Shading):
@@ -59,13 +61,16 @@ class TiledImage(Shading):
         self.atlas = AtlasTexture(tile_shape, kind, atlas_grid)
         self._levels = LevelArrays(levels)
         self._frame: tuple[Sequence[Piece], Resident, int, Camera, Sequence[FadingPiece]] | None = None
-        self._has_neighbours = False
-        self._settled, self._bare = QuadRun(self._quads), QuadRun(self._quads)
-        self._fading = QuadRun(self._fading_quads)
+        #: What the vertices were made from, and the camera that they were made for.
+        self._made_of: tuple[object, bool] = (None, False)
+        self._wide: Camera | None = None
+        #: How many pieces are drawn how; bare ones follow the settled ones in the same buffer.
+        self._settled = self._bare = self._fading = 0
         self._drawn: set[Drawn] = set()
         self._nothing: Any = None
         self._programs.set("u_atlas", self.atlas.texture)
         self._programs.set("u_texel", self._texel())
+        self._programs.set("u_view", (1.0, 1.0, 0.0, 0.0))
         self._programs.set("u_grid", (self.atlas.columns, 1.0 / self.atlas.columns, tile_shape[1], tile_shape[0]))
 
     def set_range(self, low: float, high: float) -> None:
@@ -84,6 +89,7 @@ class TiledImage(Shading):
         ideal_level: int,
         camera: Camera,
         fading: Sequence[FadingPiece] = (),
+        revision: object = None,
     ) -> None:
         """What the next draws show.
 
@@ -100,21 +106,28 @@ class TiledImage(Shading):
             The view; its canvas is the size of the canvas drawn into.
         fading
             Pieces that are drawn mixed with what stood there before them.
+        revision
+            If it is the same as in the last call, so are the pieces, their tiles and the ideal level: then there is
+            nothing to do while the camera stays near where it was. None: nobody knows.
         """
         self._frame = (pieces, resident, ideal_level, camera, fading)
+        neighbours = self.looks_beyond
+        wide = wide_camera(camera, self._wide)
+        made_of = (revision, neighbours)
+        if wide is self._wide and revision is not None and made_of == self._made_of:
+            return
+        self._wide, self._made_of = wide, made_of
         bare = [piece for piece in pieces if piece[2] < 0]
         drawn = [piece for piece in pieces if piece[2] >= 0] if bare else pieces
-        neighbours = self._has_neighbours = self.looks_beyond
         tile_shape, columns = self.atlas.tile_shape, self.atlas.columns
         ordered = [*drawn, *bare] if bare else pieces
         self._quads.put(
-            build_quads(ordered, resident, self._levels, ideal_level, camera, tile_shape, columns, neighbours)
+            build_quads(ordered, resident, self._levels, ideal_level, wide, tile_shape, columns, neighbours)
         )
-        self._settled.count = self._bare.first = len(drawn)
-        self._bare.count, self._fading.count = len(bare), len(fading)
+        self._settled, self._bare, self._fading = len(drawn), len(bare), len(fading)
         if fading:
             self._fading_quads.put(
-                build_fading_quads(fading, resident, self._levels, camera, tile_shape, columns, neighbours)
+                build_fading_quads(fading, resident, self._levels, wide, tile_shape, columns, neighbours)
             )
 
     def draw(self, lowest: bool = False) -> None:
@@ -126,26 +139,27 @@ class TiledImage(Shading):
             Nothing but the background was drawn before: see `blending.blend_state`.
         """
         context = get_current_canvas().context
-        runs: tuple[tuple[Part, QuadRun], ...] = (
-            ("settled", self._settled),
-            ("fading", self._fading),
-            ("bare", self._bare),
-        )
-        if not any(run.count for _, run in runs):
-            context.glir.associate(self.atlas.texture.glir)
+        context.glir.associate(self.atlas.texture.glir)
+        if self._frame is None or self._wide is None or not self._settled + self._bare + self._fading:
             context.flush_commands()
             return
-        if self._frame is not None and self.looks_beyond and not self._has_neighbours:
+        if self._made_of != (self._made_of[0], self.looks_beyond):
             self.set_frame(*self._frame)  # with the neighbours that it did without
-        now = self.switches(lowest)
-        _blend(context, blend_state(self._blending, lowest))
-        for part, run in runs:
-            if run.count:
+        now, view = self.switches(lowest), place_in(self._wide, self._frame[3])
+        set_blending(context, blend_state(self._blending, lowest))
+        runs: tuple[tuple[Part, QuadBuffer, int, int], ...] = (
+            ("settled", self._quads, 0, self._settled),
+            ("fading", self._fading_quads, 0, self._fading),
+            ("bare", self._quads, self._settled, self._bare),
+        )
+        for part, buffer, first, count in runs:
+            if count:
                 self._drawn.add(now.drawn(part))
-                run.draw(self._programs[now.variant(part)])
+                draw_quads(context, self._programs[now.variant(part)], buffer.indices, first, count, view)
 
-    def cold(self, lowest: bool, fades: bool) -> list[Drawn]:
-        """What GL has not drawn with yet, of all that one change of the look would need, the likeliest first.
+    def warm_up(self, lowest: bool, fades: bool, most: int = 1) -> bool:
+        """Have GL compile some of what one change of the look would need. Within a canvas' context, but in no frame:
+        nothing is drawn.
 
         Parameters
         ----------
@@ -153,22 +167,29 @@ class TiledImage(Shading):
             As of `draw`.
         fades
             Whether pieces fade in.
-        """
-        return [one for one in likely(self.switches(lowest, fades), self.kind.labels) if one not in self._drawn]
+        most
+            Programs to draw with.
 
-    def warm(self, one: Drawn) -> None:
-        """Have GL compile something, by a triangle without area. Within a canvas' context."""
+        Returns
+        -------
+        bool
+            Whether something is still to be compiled.
+        """
+        cold = [one for one in likely(self.switches(lowest, fades), self.kind.labels) if one not in self._drawn]
         context = get_current_canvas().context
         if self._nothing is None:
             self._nothing = gloo.IndexBuffer(np.zeros(3, np.uint32))
-        _blend(context, one.blend)
-        self._programs[one.variant].draw("triangles", self._nothing)
-        self._drawn.add(one)
+        for one in cold[:most]:
+            # GL compiles when it draws, if only a triangle of no area.
+            set_blending(context, one.blend)
+            self._programs[one.variant].draw("triangles", self._nothing)
+            self._drawn.add(one)
+        return len(cold) > most
 
     @property
-    def compiled(self) -> tuple[int, int]:
-        """How many programs were made, and with how many pairs of program and blend state GL has drawn."""
-        return self._programs.made, len(self._drawn)
+    def compiled(self) -> int:
+        """How many combinations of program and blend state GL has drawn with."""
+        return len(self._drawn)
 
     def resize(self, rows: int, moves: Sequence[tuple[int, int]]) -> bool:
         """Have another number of rows of tiles. Within a frame of a canvas.
@@ -213,13 +234,8 @@ class TiledImage(Shading):
         """Free what it holds on the GL side at the next flush of its context."""
         self.atlas.close()
         self._programs.close()
-        for held in (self._settled, self._fading, self._bare, self._quads, self._fading_quads):
+        for held in (self._quads, self._fading_quads):
             held.close()
         for item in (self._colormap_texture, self._nothing):
             if item is not None:
                 item.delete()
-
-
-def _blend(context: Any, state: BlendState) -> None:
-    context.set_blend_equation(state.equation, "func_add")
-    context.set_blend_func(*state.factors)
