@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from octree_client.canvas import Canvas, open_canvas
 from octree_client.cover import ViewStatus
 from octree_client.dims import Dims
 from octree_client.driver import Driver, HeadlessDriver
+from octree_client.enlarging import Enlarging
 from octree_client.frame_loop import FrameLoop
 from octree_client.layer import ImageLayer
 from octree_client.layer_list import LayerList
@@ -367,7 +369,9 @@ class Viewer:
         return picture
 
     def render_enlarged(self, factor: float, timeout: float = 60.0) -> NDArray[np.uint8]:
-        """What is in view, drawn on a canvas `factor` times as large in each direction: from finer levels, if above 1.
+        """What is in view, drawn `factor` times as large in each direction: from finer levels, if above 1.
+
+        For scripts, which may wait; `Enlarging` makes the same without. Nothing of this viewer moves.
 
         Returns
         -------
@@ -377,28 +381,31 @@ class Viewer:
         Raises
         ------
         ValueError
-            If the picture would be larger than OpenGL can draw, or empty.
+            If the picture would be too large, or empty.
         TimeoutError
             If what it needs is not there in time.
         """
-        before = self.camera
-        size = round(before.canvas[0] * factor), round(before.canvas[1] * factor)
-        if not 1 <= min(size) <= max(size) <= self.canvas.max_texture_size:
-            most = self.canvas.max_texture_size
-            raise ValueError(f"no picture of {size[0]:,} x {size[1]:,} pixels can be drawn: OpenGL takes {most:,}")
-        enlarged = replace(before, canvas=size, pixel_size=before.pixel_size * before.canvas[0] / size[0])
-        self._loop.stop_motion()
-        # What is on the screen meanwhile is the same part of the world, drawn from the finer level.
-        self.move(enlarged)
-        try:
-            self.wait_until_final(timeout)
-            if self.camera != enlarged:
-                self.move(enlarged)  # somebody has moved on meanwhile, and goes on from there afterwards
-            picture = self.canvas.render(size)
-            self._loop.rendered()
-        finally:
-            self.move(before)
-        return picture
+        until = time.monotonic() + timeout
+        with Enlarging(self, factor) as job:
+            while not job.step():
+                job.twin.wait_until_final(max(0.0, until - time.monotonic()))
+            return job.picture
+
+    def twin(self, size: tuple[int, int]) -> Viewer:
+        """A viewer without a window that shows the same layers at the same place, and goes its own way from there."""
+        canvas = open_canvas(size, visible=False, background=self.background)
+        twin = Viewer(canvas=canvas, driver=_driver_for(self.canvas))
+        for layer in self.layers:
+            fixed = layer.kind == "image" and layer.contrast.limits is not None
+            look = replace(layer.look, auto_contrast=layer.look.auto_contrast and not fixed)
+            twin._insert(layer.image, [LayerPlan(layer.name, layer.kind, layer.channel, look)], len(twin.layers))
+        if len(twin.layers):
+            twin.dims.set_displayed(*self.dims.displayed)
+            for axis, world in self.dims.point.items():
+                if axis in twin.dims.axes:
+                    twin.dims.set_point(axis, world)
+            twin.set_view(self.camera.center, self.camera.pixel_size)
+        return twin
 
     def save(self, path: str | Path, factor: float = 1.0, timeout: float = 60.0) -> None:
         """Save what is in view as PNG, `factor` times as large.

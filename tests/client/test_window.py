@@ -546,17 +546,23 @@ def test_a_screenshot_is_what_the_viewer_renders(
 def test_a_picture_may_be_larger_than_the_screen(window: Any, qtbot: Any, tmp_path: Path) -> None:
     window.viewer.set_view((256.0, 320.0), 1.0)
     settle(window, qtbot)
-    small, before = window.viewer.render(), window.viewer.camera
+    small = window.viewer.render()
     window.files.save_as(tmp_path / "large.png", 2)
-    qtbot.waitUntil(lambda: (tmp_path / "large.png").exists(), timeout=20000)
-    assert window.viewer.camera == before
+    # Whoever looks on goes somewhere else meanwhile; the picture is of what was seen when it was asked for.
+    window.viewer.set_view((100.0, 100.0), 0.3)
+    window.files.save_as(tmp_path / "other.png", 2)
+    assert "being made already" in window.stage.notice.text()
+    frames = window.canvas.frames
+    job = window.files.job
+    qtbot.waitUntil(lambda: job.is_over and (tmp_path / "large.png").exists(), timeout=30000)
+    assert window.canvas.frames > frames, "the window stood still"
+    assert (window.viewer.camera.center, window.viewer.camera.pixel_size) == ((100.0, 100.0), 0.3)
     with PillowImage.open(tmp_path / "large.png") as picture:
         large = np.asarray(picture).astype(float)
     assert large.shape[:2] == (2 * small.shape[0], 2 * small.shape[1])
     halved = (large[::2, ::2] + large[1::2, ::2] + large[::2, 1::2] + large[1::2, 1::2]) / 4
     assert np.abs(halved - small[..., :3]).mean() < 8, "another part of the world"
-    fine = np.abs(np.diff(large[400:800, 400:800, 0], axis=1)).mean()
-    assert fine > 0
+    assert np.abs(np.diff(large[400:800, 400:800, 0], axis=1)).mean() > 0
     settle(window, qtbot)
     window.files.save_as(tmp_path / "window.png", 0)
     qtbot.waitUntil(lambda: (tmp_path / "window.png").exists(), timeout=20000)
@@ -564,8 +570,31 @@ def test_a_picture_may_be_larger_than_the_screen(window: Any, qtbot: Any, tmp_pa
         whole = np.asarray(picture)
     assert whole.shape[:2] == (window.height(), window.width())
     assert whole[100:, :600].std() > 20, "the picture is not in it"
-    with pytest.raises(ValueError, match="OpenGL takes"):
-        window.viewer.render_enlarged(100)
+    window.files.save_as(tmp_path / "huge.png", 100)
+    assert "along an edge" in window.stage.notice.text()
+
+
+def test_a_large_picture_is_given_up_when_one_likes(
+    window: Any, session: octree_client.Session, qtbot: Any, tmp_path: Path
+) -> None:
+    pid, inboxes = session.daemon_pid, session.connection._inboxes
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)  # so that it lasts
+    try:
+        window.files.save_as(tmp_path / "never.png", 4)
+        job = window.files.job
+        qtbot.waitUntil(job.dialog.isVisible, timeout=10000)
+        theirs = {layer.pager.wanting._inbox.number for layer in job._enlarging.twin.layers}
+        grab(window, "picture-under-way")
+        job.dialog.canceled.emit()
+        assert job.is_over
+        assert "cancelled" in window.stage.notice.text()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert theirs
+    assert not theirs & set(inboxes), "the daemon goes on for nobody"
+    settle(window, qtbot)
+    assert os.listdir(tmp_path) == []
 
 
 def test_colours_have_no_colour_map(make_window: Callable[..., Any], session: octree_client.Session) -> None:

@@ -12,10 +12,13 @@ from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from octree_client import readout
+from octree_client.enlarging import Enlarging
 from octree_client.gui.export_dialog import ExportDialog
+from octree_client.gui.picture_job import PictureJob
 from octree_client.links import BadLink, write_link
 from octree_client.picture_file import PictureWriter
 from octree_client.view_link import link_of
+from octree_protocol.errors import OctreeError
 
 if TYPE_CHECKING:
     from octree_client.gui.window import ViewerWindow
@@ -33,10 +36,13 @@ class Files(QObject):  # type: ignore[misc]
         super().__init__(window)
         self._window = window
         self._writer = PictureWriter(self._written)
+        self.job: PictureJob | None = None
         self._said.connect(window.stage.notice.say, Qt.QueuedConnection)
 
     def close(self) -> None:
-        """Tell nobody any more."""
+        """Tell nobody any more; a picture that is not whole yet is given up."""
+        if self.job is not None:
+            self.job.close()
         self._writer.close()
 
     def save_screenshot(self) -> None:
@@ -70,16 +76,27 @@ class Files(QObject):  # type: ignore[misc]
         window, viewer = self._window, self._window.viewer
         if viewer is None:
             return
+        path = path if path.suffix else path.with_suffix(".png")
         if factor == 0:
-            picture = self.grab_window()
-        else:
-            window.stage.notice.say(readout.Message("Waiting until all of the picture is there …"))
-            try:
-                picture = viewer.render_enlarged(factor)
-            except (TimeoutError, ValueError) as error:
-                window.stage.notice.say(readout.Message(f"Not saved: {error}", readout.BAD))
-                return
-        self._writer.write(picture, path if path.suffix else path.with_suffix(".png"))
+            self._writer.write(self.grab_window(), path)
+            return
+        if self.job is not None and not self.job.is_over:
+            self._say("A picture is being made already", readout.BAD)
+            return
+        try:
+            enlarging = Enlarging(viewer, factor)
+        except (ValueError, OctreeError) as error:
+            self._say(f"Not saved: {error}", readout.BAD)
+            return
+        self.job = PictureJob(
+            window,
+            enlarging,
+            lambda picture: self._writer.write(picture, path),
+            lambda reason: self._say(f"Not saved: {reason}", readout.BAD),
+        )
+
+    def _say(self, text: str, mood: str = readout.CALM) -> None:
+        self._window.stage.notice.say(readout.Message(text, mood))
 
     def grab_window(self) -> NDArray[np.uint8]:
         """The whole window as it is on the screen, (h, w, 4) uint8 in physical pixels."""

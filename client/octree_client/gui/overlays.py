@@ -112,9 +112,13 @@ class Notice(Overlay):
         super().__init__(stage, "notice", (0.5, 1.0))
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.timeout.connect(lambda: self.tell(""))
+        # A method, no lambda: of one PyQt may let go before the timer, which fires into nothing then.
+        self._timer.timeout.connect(self._read)
 
     def say(self, message: Message) -> None:
         """Show it for a while."""
         self.tell(message.text)
         self._timer.start(_NOTICE_MS)
+
+    def _read(self) -> None:
+        self.tell("")
