@@ -35,6 +35,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})  # what is imported when it is asked for can be completed, too
+
+
 def __getattr__(name: str) -> Any:
     if name == "Viewer":
         from octree_client.viewer import Viewer

@@ -90,6 +90,12 @@ class ImageLayer:
         channel = f", channel {self.channel}" if self.channel is not None else ""
         return f"<layer {self.name}: {self.kind}{channel}{'' if self.visible else ', hidden'}>"
 
+    def _repr_html_(self) -> str:
+        """Its settings and a small picture, for notebooks."""
+        from octree_client.notebook import layer_html
+
+        return layer_html(self)
+
     # --- what it is --------------------------------------------------------------------------------------------------
 
     @property

@@ -68,6 +68,10 @@ class LayerList(Sequence["ImageLayer"]):
     def __repr__(self) -> str:
         return f"[{', '.join(repr(layer) for layer in self._layers)}]"
 
+    def _ipython_key_completions_(self) -> list[str]:
+        """What Tab offers within brackets."""
+        return [layer.name for layer in self._layers]
+
     def index(self, layer: ImageLayer | str, start: int = 0, stop: int | None = None) -> int:
         """Where a layer is, from the bottom. Raises `ValueError` if it is not there."""
         for number, mine in enumerate(self._layers[start:stop], start):

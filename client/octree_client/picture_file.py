@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,15 @@ def write_picture(picture: NDArray[np.uint8], path: Path) -> None:
         beside.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or str(error)
         raise PictureNotWritten(f"{path} cannot be written: {reason}") from None
+
+
+def png_bytes(picture: NDArray[np.uint8]) -> bytes:
+    """(h, w, 4) uint8 as a PNG file, with its transparency."""
+    from PIL import Image
+
+    file = BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(file, "PNG")
+    return file.getvalue()
 
 
 class PictureWriter:

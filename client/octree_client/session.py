@@ -54,6 +54,12 @@ class Image:
         """Chunks that the daemon has made of the levels that this dataset lacks, and chunks in all; (0, 0) of none."""
         return self.session.connection.progress.get(self.dataset.id, (0, 0))
 
+    def _repr_html_(self) -> str:
+        """Its axes and levels, for notebooks."""
+        from octree_client.notebook import image_html
+
+        return image_html(self)
+
     def __repr__(self) -> str:
         return f"<image {self.name}: {''.join(self.axes)} {self.shape} {self.dtype}, {len(self.levels)} levels>"
 
@@ -67,6 +73,9 @@ class Session:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._images: dict[str, Image] = {}
         self._origins: dict[str, Origin] = {}
+
+    def __repr__(self) -> str:
+        return f"<session with {self.connection.address}, {self.connection.state.value}: {', '.join(self.datasets())}>"
 
     def datasets(self) -> tuple[str, ...]:
         """Names of all datasets that the daemon serves."""

@@ -10,6 +10,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from octree_client.links import BadLink, read_link, write_link
 from octree_client.loaded import loaded_places
 from octree_client.looks import Blending, LayerKind
 from octree_client.new_layers import ChannelChoice, LayerPlan, planned_layers
-from octree_client.picture_file import write_picture
+from octree_client.picture_file import png_bytes, write_picture
 from octree_client.places import open_places, place_of
 from octree_client.player import Player
 from octree_client.playing import Playback, PlayMode
@@ -52,6 +53,9 @@ _SOFTWARE_BYTES = 64 << 20
 #: A thread that waits for the interpreter gets it at the latest after so many seconds: Python's own 5 ms would be a
 #: third of a frame.
 _SWITCH_SECONDS = 0.0005
+
+#: How long a notebook waits for the picture of a viewer without a window. Seconds.
+_PICTURE_SECONDS = 5.0
 
 #: Background of a canvas: a dark neutral grey, so that black data can be told from no data.
 BACKGROUND = (0.106, 0.114, 0.129)
@@ -128,6 +132,22 @@ class Viewer:
         if image is not None:
             self.add(image)
         self._loop.changed()
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return "<viewer, closed>"
+        width, height = self.canvas.size
+        names = ", ".join(layer.name for layer in self.layers) or "no layers"
+        return f"<viewer of {width} x {height} pixels: {names}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """What is in view, for notebooks; where frames come only while somebody waits, what has come soon."""
+        if self._closed:
+            return None
+        if self.canvas.native is None:
+            with suppress(TimeoutError):
+                self.wait_until_final(_PICTURE_SECONDS)
+        return png_bytes(self.render())
 
     # --- layers ------------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 import octree_client
+from octree_client.canvas import CanvasError
 from octree_client.remembered import Remembered
 
 pytestmark = [pytest.mark.gl, pytest.mark.qt]
@@ -166,9 +168,17 @@ def test_in_an_event_loop_that_is_there_the_window_lives_in_that(display: str, s
     assert said.splitlines() == ["run returned", "2.0"]
 
 
+def test_a_qt_that_we_do_not_know_is_refused_in_words(display: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert display
+    monkeypatch.setattr("qtpy.API_NAME", "PySide6")
+    with pytest.raises(CanvasError, match="PySide6 in this process, and a window needs PyQt5 or PyQt6: set QT_API"):
+        octree_client.show()
+
+
 def test_the_window_with_pyqt6(display: str, tmp_path: Path) -> None:
     """Keys, controls, layers and sliders once more, with the other Qt, in a process of its own."""
-    pytest.importorskip("PyQt6")
+    if importlib.util.find_spec("PyQt6") is None:  # not imported here: two Qts are one too many for a process
+        pytest.skip("PyQt6 is not installed")
     chosen = "every_key or every_control or sliders_and_planes or system"
     ran = subprocess.run(
         [

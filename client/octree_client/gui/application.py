@@ -11,9 +11,12 @@ from octree_client.gui.appearance import DARK, Theme, palette_colours
 def qt_application() -> Any:
     """The `QApplication` of this process, made and styled if there is none yet. One that is there keeps its style."""
     os.environ.setdefault("QT_API", "pyqt5")
+    import qtpy
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QApplication
 
+    # It would take another Qt, if a process has one imported for whatever reason: two of them end it.
+    os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
     application = QApplication.instance()
     if application is not None:
         return application

@@ -193,10 +193,15 @@ def release_current() -> None:
 
 
 def check_display() -> None:
-    """Raise `CanvasError` where Qt would end the process because it finds no screen.
+    """Raise `CanvasError` where Qt would end the process because it finds no screen, or is one that we do not know.
 
     Only for X11 on Linux, which is where displays are missing; asks the X server itself.
     """
+    if qtpy.API_NAME not in ("PyQt5", "PyQt6"):
+        raise CanvasError(
+            f"Qt comes from {qtpy.API_NAME} in this process, and a window needs PyQt5 or PyQt6: set QT_API=pyqt5, and "
+            f"import nothing of {qtpy.API_NAME} before"
+        )
     if not sys.platform.startswith("linux") or QtWidgets.QApplication.instance() is not None:
         return
     if os.environ.get("QT_QPA_PLATFORM", "xcb").split(":")[0] != "xcb" or os.environ.get("WAYLAND_DISPLAY"):

@@ -74,13 +74,13 @@ def show_window(opening: Opening | None, size: tuple[int, int] | None, options: 
         window.show()
         application.exec_()
     refusal = window.opening_error
-    _destroy(window)
+    destroy(window)
     if refusal is not None:
         raise refusal
     return EXIT_BUG if bugs else 0
 
 
-def _destroy(window: Any) -> None:
+def destroy(window: Any) -> None:
     """Have Qt destroy a window now, with all that is in it.
 
     Left to the end of the process, its widgets would go in whatever order Python takes its modules apart, some after

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from qtpy.QtCore import QEventLoop, QObject, Qt, QTimer, Signal
 
 from octree_client.driver import Driver
+
+
+@contextmanager
+def interruptible(end_loop: Callable[[], None]) -> Iterator[None]:
+    """Within, Ctrl-C ends an event loop, and is raised after it: raised in a slot it would end the process.
+
+    Only where nobody else handles it. Python must get to run meanwhile: some timer calls it now and then.
+    """
+    asked: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        asked.append(number)
+        end_loop()
+
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    if asked:
+        raise KeyboardInterrupt
 
 
 class _Waker(QObject):  # type: ignore[misc]
@@ -61,7 +91,7 @@ class QtDriver(Driver):
         self.on_due()
 
     def wait(self, done: Callable[[], bool], timeout: float) -> bool:
-        """See `Driver`. Runs an event loop of its own meanwhile, so that the window stays alive."""
+        """See `Driver`. Runs an event loop of its own meanwhile, so that the window stays alive; Ctrl-C ends it."""
         if done():
             return True
         loop = QEventLoop()
@@ -75,7 +105,8 @@ class QtDriver(Driver):
 
         watch.timeout.connect(look)
         watch.start()
-        loop.exec_()
+        with interruptible(loop.quit):
+            loop.exec_()
         watch.stop()
         return done()
 

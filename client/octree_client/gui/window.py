@@ -35,7 +35,7 @@ from octree_client.gui.stage import Stage
 from octree_client.gui.status_bar import StatusBar
 from octree_client.gui.system_panel import SystemPanel
 from octree_client.opening import Opened, Opening
-from octree_client.picture_file import write_picture
+from octree_client.picture_file import png_bytes, write_picture
 from octree_client.remembered import Remembered
 from octree_client.remembered_file import recall, remember
 from octree_client.session import Image
@@ -143,6 +143,13 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.showing.begin()
         self.setMinimumSize(*_SMALLEST_SIZE)
         self.resize(*(size or self.showing.remembered.size or DEFAULT_SIZE))
+
+    def __repr__(self) -> str:
+        return f"<window {self.windowTitle()!r}{', closed' if self._done else ''}>"
+
+    def _repr_png_(self) -> bytes | None:
+        """The window as it is on the screen, for notebooks."""
+        return None if self._done else png_bytes(self.files.grab_window())
 
     # --- made once ---------------------------------------------------------------------------------------------------
 
