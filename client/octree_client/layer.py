@@ -22,7 +22,7 @@ from octree_client.looks import Blending, Interpolation, LayerKind, Look
 from octree_client.navigation import finest_scale
 from octree_client.pager import LayerPager
 from octree_client.placing import Plane, Position, channel_axis, plane_of, position_at
-from octree_client.probing import chunk_at, value_at
+from octree_client.probing import BetweenFrames, chunk_at, value_at
 from octree_client.session import Image
 from octree_client.texture import folded_labels
 from octree_client.visuals.tiled_image import TiledImage
@@ -73,6 +73,8 @@ class ImageLayer:
         self.frame = LayerFrame()
         #: Makes a name that is free in its viewer of one that is wished for.
         self.choose_name: Callable[[str], str] = str
+        #: Calls something within the context of its viewer's canvas.
+        self.between_frames: BetweenFrames = lambda action: action()
         self._name = name
         self._look = look
         self._dressed: tuple[TiledImage, str] | None = None
@@ -349,7 +351,7 @@ class ImageLayer:
 
     def value_at(self, y: float, x: float) -> Any:
         """The value drawn at a place of the world; None where there is none, or nobody knows."""
-        return value_at(self.pager, y, x) if self.visible else None
+        return value_at(self.pager, y, x, self.between_frames) if self.visible else None
 
     # --- for the viewer ----------------------------------------------------------------------------------------------
 

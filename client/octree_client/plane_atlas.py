@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from octree_client.atlas import TileCache
 from octree_client.camera import PlaneLevel, image_extent, plane_levels
 from octree_client.cover import FILL_TILE, PlaneChunk
+from octree_client.kept_voxels import KeptVoxels
 from octree_client.placing import Plane, Position, hidden_axes
 from octree_client.texture import TILES_PER_EDGE, atlas_grid, texture_kind
 from octree_client.visuals.tiled_image import TiledImage
@@ -23,6 +24,10 @@ from octree_protocol.geometry import Dataset
 
 #: Tiles of one atlas, at most.
 _TILES_MOST = TILES_PER_EDGE * TILES_PER_EDGE
+
+
+#: Bytes of main memory for the voxels that the texture holds only roughly.
+_KEPT_BYTES = 128 << 20
 
 
 class PlaneAtlas:
@@ -41,6 +46,8 @@ class PlaneAtlas:
         As the camera sees them.
     visual, tiles
         What it is drawn with, and which chunk lies in which tile.
+    kept
+        The voxels themselves, where the texture holds them only roughly; else None.
     base
         Chunks of the coarsest level that stay in VRAM once they are there; none if they are too many.
     """
@@ -67,6 +74,7 @@ class PlaneAtlas:
             (*shape, samples) if dataset.rgb else shape, dataset.fill_value, np.dtype(dataset.dtype)
         )
         self.visual.upload(FILL_TILE, self._fill)
+        self.kept = None if kind.is_exact else KeptVoxels(_KEPT_BYTES)
         self._position: Position = ()
         self.base: tuple[PlaneChunk, ...] = ()
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from vispy import gloo
+from vispy.gloo import gl
+from vispy.gloo.context import get_current_canvas
 
 from octree_protocol.errors import OctreeError
 
@@ -65,6 +67,30 @@ class TextureKind:
     def is_colour(self) -> bool:
         """Whether the texels are colours, which no colour map touches."""
         return self.channels > 1 and not self.labels
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether texels tell the very values: none are rounded, scaled or folded."""
+        source = np.dtype(self.dtype)
+        if self.labels:
+            return source.itemsize <= 4
+        if self.is_colour:
+            return source.str == self.texels
+        return source.kind != "c" and (source.itemsize <= 2 or source.str[1:] == "f4")
+
+    def value_of(self, texel: NDArray[np.float32]) -> Any:
+        """The value, or tuple of a colour's values, of a texel as GL reads it: (4,) float32, integers as parts of their
+        texture's maximum. Only where `is_exact`."""
+        source = np.dtype(self.dtype)
+        if self.is_float:
+            return source.type(texel[0]).item()
+        whole = np.rint(texel.astype(np.float64) * np.iinfo(np.dtype(self.texels)).max)
+        if self.labels:
+            number = np.array(whole, "<u1").view("<u4")
+            return number.astype(f"u{source.itemsize}").view(source.newbyteorder("="))[0].item()
+        if self.is_colour:
+            return tuple(int(v) for v in whole[: self.channels])
+        return source.type(whole[0]).item()
 
     def to_texel_units(self, value: float) -> float:
         """What the shader reads where the data are `value`."""
@@ -233,6 +259,7 @@ class AtlasTexture:
         self.kind = kind
         self.rows, self.columns = grid
         self._pending: list[NDArray[Any]] = []
+        self._target: Any = None
         shape = (self.rows * tile_shape[0], self.columns * tile_shape[1], kind.channels)
         self.texture: Any = gloo.Texture2D(
             shape,
@@ -297,6 +324,22 @@ class AtlasTexture:
             texels.reshape(*texels.shape[:2], self.kind.channels),
         )
 
+    def read(self, tile: int, voxel: tuple[int, int]) -> NDArray[np.float32]:
+        """What GL holds of a voxel (down, across) of a tile, as `TextureKind.value_of` takes it. Within a canvas'
+        context; waits until GL has drawn what it was told to."""
+        context = get_current_canvas().context
+        if self._target is None:
+            self._target = gloo.FrameBuffer(color=self.texture)
+        down, across = self.corner(tile)
+        self._target.activate()
+        context.flush_commands()
+        try:
+            raw = gl.glReadPixels(across + voxel[1], down + voxel[0], 1, 1, gl.GL_RGBA, gl.GL_FLOAT)
+        finally:
+            self._target.deactivate()
+            context.flush_commands()
+        return np.frombuffer(raw, np.float32)
+
     def flushed(self) -> None:
         """The queue has been flushed: the arrays are in video memory, and nothing reads them any more."""
         self._pending.clear()
@@ -304,4 +347,6 @@ class AtlasTexture:
     def close(self) -> None:
         """Free the video memory at the context's next flush."""
         self._pending.clear()
+        if self._target is not None:
+            self._target.delete()
         self.texture.delete()

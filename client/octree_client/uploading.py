@@ -65,6 +65,10 @@ def upload_chunks(
     """
     done: list[tuple[Position, PlaneChunk, Ready]] = []
     nbytes = 0
+
+    def in_view(place: Position, chunk: PlaneChunk) -> bool:
+        return atlas.tiles.resident(place).get(chunk) in used
+
     for candidate in planned:
         chunk, template = candidate.chunk, template_of(candidate.place)
         place, key = template.position, template.key(chunk)
@@ -86,6 +90,8 @@ def upload_chunks(
         used.add(tile)
         see(chunk[0], data)
         atlas.visual.upload(tile, data)
+        if atlas.kept is not None:
+            atlas.kept.put(place, chunk, data, in_view)
         done.append((place, chunk, one))
         nbytes += candidate.nbytes
     flush()
@@ -94,5 +100,7 @@ def upload_chunks(
         if not arena.is_current(one):
             # The slot was given to another chunk while GL read it: the tile may hold parts of both.
             atlas.tiles.forget(place, chunk)
+            if atlas.kept is not None:
+                atlas.kept.forget(place, chunk)
             ready.pop(one.key, None)
     return Uploaded(len(done), nbytes)

@@ -116,7 +116,9 @@ class Viewer:
         self._driver: Driver = driver if driver is not None else _driver_for(canvas)
         if vram_bytes is None:
             vram_bytes = _SOFTWARE_BYTES if canvas.is_software else _VRAM_BYTES
-        self._world = World(lambda: canvas.size, canvas.max_texture_size, self._driver.wake, vram_bytes)
+        self._world = World(
+            lambda: canvas.size, canvas.max_texture_size, self._driver.wake, vram_bytes, canvas.between_frames
+        )
         self.layers: LayerList = self._world.layers
         self.dims: Dims = self._world.dims
         self._own_sessions: list[Session] = []

@@ -98,9 +98,10 @@ class Words:
             if found is None:
                 continue
             value = readout.value_text(layer.value_at(*world))
-            at = f" <span style='color:{theme.quiet}'>at level {found[0].chunk[0]}</span>" if found[0].tile >= 0 else ""
+            level = f"at level {found[0].chunk[0]}" if found[0].tile >= 0 else ""
+            at = f" <span style='color:{theme.quiet}'>{level}</span>" if level else ""
             parts.append(f"= {value}{at}" if len(shown) == 1 else f"{_dot(layer, theme)}&nbsp;{value}")
-            tips.append(f"{layer.name}: {value}")
+            tips.append(f"{layer.name}: {value} {level}".rstrip())
         more = f" <span style='color:{theme.quiet}'>+{len(parts) - _VALUES_MOST}</span>"
         text = "&nbsp;&nbsp; ".join(parts[:_VALUES_MOST]) + (more if len(parts) > _VALUES_MOST else "")
         self._bar.tell_cursor(position, text, "\n".join(tips))

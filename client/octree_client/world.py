@@ -16,6 +16,7 @@ from octree_client.layer_list import LayerList
 from octree_client.new_layers import LayerPlan
 from octree_client.pager import LayerPager
 from octree_client.placing import axes_of_world, placed, world_units
+from octree_client.probing import BetweenFrames
 from octree_client.session import Image
 from octree_client.transport.connection import Connection
 from octree_client.vram import share_out
@@ -41,6 +42,8 @@ class World:
         Called in connections' threads when something has come.
     vram_bytes
         Budget for the tiles of all layers.
+    between_frames
+        Calls something within the canvas' context.
 
     Attributes
     ----------
@@ -56,6 +59,7 @@ class World:
         max_texture: int,
         wake: Callable[[], None],
         vram_bytes: int,
+        between_frames: BetweenFrames,
     ) -> None:
         self.layers = LayerList()
         self.dims = Dims()
@@ -63,6 +67,7 @@ class World:
         self.on_changed: Callable[[], None] = lambda: None
         self.on_turned: Callable[[tuple[str, str], tuple[str, str]], None] = lambda _before, _now: None
         self._canvas_size, self._max_texture, self._wake = canvas_size, max_texture, wake
+        self._between_frames = between_frames
         self._vram_bytes = vram_bytes
         self._fade_ms = 0.0
         self._units: dict[str, str] = {}
@@ -113,6 +118,7 @@ class World:
         layers = [ImageLayer(image, dataset, plan.name, plan.kind, plan.channel, plan.look, make) for plan in plans]
         for number, layer in enumerate(layers):
             layer.pager.fading.seconds = self._fade_ms / 1e3
+            layer.between_frames = self._between_frames
             self.layers.insert(index + number, layer)
         return layers
 

@@ -265,7 +265,9 @@ def test_values_of_all_layers_are_told(window: Any, session: octree_client.Sessi
     text = window.status_bar.value.text()
     assert all(f"{value:,}" in text for value in values), text
     assert text.count("●") == 3
-    assert len(window.status_bar.value.toolTip().splitlines()) == 3
+    told = window.status_bar.value.toolTip().splitlines()
+    assert len(told) == 3
+    assert all(line.endswith("at level 0") for line in told)
 
 
 def test_why_a_cell_failed_is_told_beside_the_mouse(
