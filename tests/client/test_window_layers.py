@@ -12,6 +12,7 @@ from tests.client.window_kit import grab, press, send_mouse, settle
 
 import octree_client
 from octree_client.links import read_link
+from octree_client.remembered import Remembered
 from octree_loader.demo.pyramid import write_pyramid
 
 pytestmark = [pytest.mark.gl, pytest.mark.qt]
@@ -396,10 +397,26 @@ def test_what_is_dropped_is_added(window: Any, folder: Path, qtbot: Any) -> None
 
 
 def test_a_window_without_an_image_waits_for_one(make_window: Callable[..., Any], folder: Path, qtbot: Any) -> None:
-    window = make_window(None, wait=False)
+    """It offers what opens one, and what was open before."""
+    from qtpy.QtCore import Qt
+
+    before = (str(folder / "labels.npy"), "https://host/" + 30 * "far/" + "away.zarr")
+    window = make_window(None, wait=False, remembered=Remembered(recent=before))
     qtbot.waitUntil(lambda: window.viewer is not None, timeout=5000)
-    assert window.stage.welcome.isVisible()
-    window.adding.add(str(folder / "labels.npy"))
+    welcome = window.stage.welcome
+    assert welcome.isVisible()
+    assert list(welcome.recent) == list(before)
+    assert window.stage.rect().contains(welcome.geometry())
+    asked: list[str] = []
+    for name in welcome.buttons:
+        window.actions_by_name[name].triggered.disconnect()
+        window.actions_by_name[name].triggered.connect(lambda _=False, name=name: asked.append(name))
+        qtbot.mouseClick(welcome.buttons[name], Qt.LeftButton)
+    assert asked == ["open_file", "open_folder", "open_address", "add_served"]
+    grab(window, "welcome")
+    window.showing.choose_theme("light")
+    grab(window, "welcome-light")
+    qtbot.mouseClick(welcome.recent[before[0]], Qt.LeftButton)
     qtbot.waitUntil(lambda: len(window.viewer.layers) == 1 and window.viewer.is_final(), timeout=20000)
     settle(window, qtbot)
     assert not window.stage.welcome.isVisible()

@@ -255,7 +255,13 @@ QDockWidget::title { background: $ground; padding: 6px 10px; border-top: 1px sol
 }
 #notice { background: $glass; border: 1px solid $glass_line; border-radius: 8px; color: $glass_ink; padding: 8px 16px; }
 #opening { color: $quiet; font-size: 15px; }
-#welcome { color: $quiet; font-size: 14px; }
+#welcome { background: transparent; border: 1px dashed $faint; border-radius: 14px; }
+#welcomeTitle { color: $quiet; font-size: 17px; padding-bottom: 12px; }
+#welcomeHeading { color: $faint; font-size: 11px; font-weight: 600; padding-top: 14px; }
+#welcomeButton {
+    background: transparent; border: none; border-radius: 5px; color: $accent; font-size: 13px; padding: 5px 14px;
+}
+#welcomeButton:hover, #welcomeButton:focus { background: $hover; }
 """
 )
 

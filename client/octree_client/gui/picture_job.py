@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Qt, QTimer
-from qtpy.QtWidgets import QProgressDialog, QWidget
+from qtpy.QtWidgets import QProgressBar, QProgressDialog, QWidget
 
 from octree_client.enlarging import Enlarging
 
@@ -52,8 +52,11 @@ class PictureJob(QObject):  # type: ignore[misc]
         self._on_made, self._on_given_up = on_made, on_given_up
         self._over = False
         self._piece_since = time.monotonic()
-        self.dialog = QProgressDialog("Making the picture …", "Cancel", 0, enlarging.total, parent)
+        self.dialog = QProgressDialog(_words(0, enlarging.total), "Cancel", 0, enlarging.total, parent)
         self.dialog.setWindowTitle("Save a picture")
+        self.dialog.setMinimumWidth(340)
+        for bar in self.dialog.findChildren(QProgressBar):
+            bar.setTextVisible(False)
         self.dialog.setWindowModality(Qt.NonModal)
         self.dialog.setAutoClose(False)
         self.dialog.setAutoReset(False)
@@ -103,7 +106,12 @@ class PictureJob(QObject):  # type: ignore[misc]
         if self._enlarging.done > done:
             self._piece_since = now
             self.dialog.setValue(self._enlarging.done)
+            self.dialog.setLabelText(_words(self._enlarging.done, self._enlarging.total))
         elif now - self._piece_since > _PATIENCE_S:
             status = self._enlarging.twin.status()
             self.close()
             self._on_given_up(f"not final after {_PATIENCE_S:g} s: {status}")
+
+
+def _words(done: int, total: int) -> str:
+    return f"Making the picture: {done} of {total} parts"

@@ -14,6 +14,7 @@ from octree_client.gui.appearance import GAP, Theme
 from octree_client.gui.icons import icon
 from octree_client.gui.overlays import Banner, FiguresOverlay, Notice, Overlay
 from octree_client.gui.stage_marks import AxesMark, MinimapMark, RectangleMark, ScaleBarMark
+from octree_client.gui.welcome import Welcome
 
 
 class ToolPill(QFrame):  # type: ignore[misc]
@@ -81,8 +82,7 @@ class Stage(QWidget):  # type: ignore[misc]
         self.waiting = Overlay(self, "opening", (0.5, 0.5))
         self.tip = Overlay(self, "tip", (0.0, 0.0))
         self.tip.setWordWrap(True)
-        self.welcome = Overlay(self, "welcome", (0.5, 0.5))
-        self.welcome.setAlignment(Qt.AlignCenter)
+        self.welcome = Welcome(self)
 
     def hold(self, canvas: Any) -> None:
         """Put the canvas' widget in, below everything."""
@@ -125,6 +125,8 @@ class Stage(QWidget):  # type: ignore[misc]
         for mark in (self.scale_bar, self.axes, self.minimap, self.tools):
             if mark.isVisibleTo(self):
                 mark.raise_()
+        if self.welcome.isVisibleTo(self):
+            self.welcome.arrange()
 
     def event(self, event: Any) -> bool:
         """Qt's hook: arranged anew when the stage, or one of the marks on it, has another size."""

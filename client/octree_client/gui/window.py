@@ -59,8 +59,8 @@ _LOADED_S = 0.3
 #: How often the connection is looked at while no frames come. Milliseconds.
 _LOOK_MS = 500
 
-#: What stands in a window without an image.
-WELCOME = "Drop an image here, or press Ctrl+O\n\nCtrl+L opens a URL, Ctrl+D what a daemon serves, F1 lists all keys"
+#: What a window without an image offers.
+_OPENING = ("open_file", "open_folder", "open_address", "add_served")
 
 #: Buttons over the picture: (action, drawing); None is a line.
 _TOOLS = (
@@ -191,7 +191,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.setAcceptDrops(True)
         if what:
             self.stage.waiting.tell(f"Opening {readout.shortened(what, 80)} …")
-        self.status_bar.tell_connection(readout.connection_message("connecting", ""), self.showing.theme)
+            self.status_bar.tell_connection(readout.connection_message("connecting", ""), self.showing.theme)
 
     def _make_actions(self) -> None:
         self.actions_by_name: dict[str, QAction] = make_actions(self, self.command)
@@ -201,6 +201,8 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
             self.menus["File"], self.actions_by_name["save_screenshot"], "Save a picture of", self.files.fill_pictures
         )
         add_submenu(self.menus["Show"], self.actions_by_name["toggle_theme"], "Theme", self.showing.fill_themes)
+        for name in _OPENING:
+            self.stage.welcome.add(name, self.actions_by_name[name])
         for tool in _TOOLS:
             if tool is None:
                 self.stage.tools.add_divider()
@@ -318,7 +320,10 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         names = list(dict.fromkeys(layer.image.name for layer in reversed(self.viewer.layers)))
         title = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
         self.setWindowTitle(f"{title} – octree-view" if title else "octree-view")
-        self.stage.welcome.tell("" if names else WELCOME)
+        if names:
+            self.stage.welcome.hide()
+        else:
+            self.stage.welcome.offer(self.showing.remembered.recent, self.adding.add)
         self.showing.show_marks()
         self.refresh_soon()
 
