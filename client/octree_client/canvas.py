@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from vispy.gloo.context import set_current_canvas
 from octree_protocol.errors import OctreeError
 
 Backend = Literal["qt", "egl"]
+
+T = TypeVar("T")
 
 #: Parts of the names that OpenGL gives itself where the processor draws.
 _SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "software", "swiftshader", "basic render", "gdi generic", "swr")
@@ -184,6 +186,23 @@ class Canvas(ABC):
             self._draw_frame(width, height)
             if finish:
                 gl.glFinish()
+
+    def between_frames(self, action: Callable[[], T]) -> T:
+        """Do something with GL outside of a frame: what is on the screen stays as it is.
+
+        Raises
+        ------
+        CanvasError
+            If the canvas is closed, or has no context yet.
+        """
+        if self.closed:
+            raise CanvasError("the canvas is closed")
+        if self._drawing:
+            return action()
+        with self._current():
+            done = action()
+            self._vispy.context.flush_commands()
+        return done
 
     def deliver(self, event: MouseEvent | KeyEvent) -> None:
         """Hand an event to its handler, as if the window had seen it."""

@@ -1,7 +1,7 @@
 """Writes a region of an image to a file: OME-Zarr, TIFF or PNG, piece by piece. Imports neither Qt nor vispy.
 
-What is written lies beside its place until it is whole. Whatever ends an export early (a wish, a full disk, a chunk
-that cannot be read) leaves nothing.
+What is written lies beside its place until it is whole. Whatever ends an export early (a wish, a full disk, a daemon
+that is gone) leaves nothing. A chunk that cannot be read does not end it: the fill value stands for it, and it is told.
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from octree_client.export_metadata import ome_attributes, tiff_metadata
 from octree_client.export_plan import TILE, Box, ExportPlan, pieces, written_chunks
 from octree_client.png_rows import PngRows
-from octree_client.readout import unit_sign
 from octree_client.session import Image
 from octree_client.thumbnail import coloured
 from octree_protocol.errors import OctreeError
+
+#: So many of the chunks that could not be read are told by their place.
+_TOLD = 3
 
 #: Above this a TIFF needs 64-bit offsets. Bytes, with room for what is not voxels.
 _CLASSIC_TIFF = 2**32 - 2**26
@@ -36,6 +40,45 @@ class NotExported(OctreeError):
 
 class ExportCancelled(NotExported):
     """It was given up by whoever asked for it."""
+
+
+class Hole(NamedTuple):
+    """A chunk that could not be read: the fill value was written for what of it lies in `box` (voxels of `level`)."""
+
+    level: int
+    box: Box
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written."""
+
+    path: Path
+    holes: tuple[Hole, ...] = ()
+    axes: tuple[str, ...] = ()
+    fill_value: float = 0.0
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with it, in a sentence; nothing, where all was read."""
+        if not self.holes:
+            return ""
+        count = len(self.holes)
+        told = "; ".join(self._place(hole) for hole in self.holes[:_TOLD])
+        more = f"; and {count - _TOLD:,} more" if count > _TOLD else ""
+        chunks = f"{count:,} chunks" if count > 1 else "a chunk"
+        return (
+            f"{chunks} could not be read and hold{'' if count > 1 else 's'} {self.fill_value:g}: {told}{more} "
+            f"({self.holes[0].reason})"
+        )
+
+    def _place(self, hole: Hole) -> str:
+        ranges = [
+            f"{axis} {low}–{high - 1}" if high - low > 1 else f"{axis} {low}"
+            for axis, (low, high) in zip(self.axes, hole.box, strict=True)
+        ]
+        return f"level {hole.level}, {', '.join(ranges)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +99,7 @@ def run_export(
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     cancelled: threading.Event | None = None,
-) -> None:
+) -> Export:
     """Carry a plan out; returns when the file is there.
 
     Parameters
@@ -70,19 +113,27 @@ def run_export(
     cancelled
         Once set, the export ends at the next piece.
 
+    Returns
+    -------
+    Export
+        With the chunks that could not be read, if there were any.
+
     Raises
     ------
     ExportCancelled
         If it was.
     NotExported
-        With the file and the reason.
+        With the file and the reason; also if nothing at all could be read.
     """
     if path.exists() and not overwrite:
         raise NotExported(f"{path} is there already")
+    if not path.absolute().parent.is_dir():
+        raise NotExported(f"{path} is not written: there is no folder {path.absolute().parent}")
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     job = _Job(image, plan, look, progress, cancelled if cancelled is not None else threading.Event())
     try:
         {"zarr": job.write_zarr, "tiff": job.write_tiff, "png": job.write_png}[plan.format](beside)
+        holes = job.holes()
         _put(beside, path, overwrite)
     except NotExported:
         raise
@@ -92,6 +143,7 @@ def run_export(
         raise NotExported(f"{path} is not written: {getattr(error, 'strerror', None) or error}") from None
     finally:
         _remove(beside)
+    return Export(path, holes, image.axes, image.dataset.fill_value)
 
 
 def _put(beside: Path, path: Path, overwrite: bool) -> None:
@@ -138,6 +190,15 @@ class _Job:
         self._progress, self._cancelled = progress, cancelled
         self._todo = [self._pieces(number) for number in range(len(plan.boxes))]
         self._done = 0
+        self._holes: dict[tuple[int, tuple[int, ...]], Hole] = {}
+
+    def holes(self) -> tuple[Hole, ...]:
+        """The chunks that could not be read. Raises `NotExported` if that is all there are."""
+        found = tuple(hole for _, hole in sorted(self._holes.items()))
+        voxels = sum(prod(high - low for low, high in hole.box) for hole in found)
+        if found and voxels >= sum(prod(high - low for low, high in box) for box in self._plan.boxes):
+            raise NotExported(f"nothing of {self._image.name} could be read: {found[0].reason}")
+        return found
 
     def _pieces(self, number: int) -> list[Box]:
         level = self._image.levels[self._plan.level + number]
@@ -149,7 +210,11 @@ class _Job:
         total = sum(len(todo) for todo in self._todo)
 
         def read(box: Box) -> NDArray[Any]:
-            found: NDArray[Any] = level[tuple(slice(low, high) for low, high in box)]
+            found, unreadable = level.read_with_holes(box)
+            for index, reason in unreadable.items():
+                extent = zip(level.chunk_extent(index), self._plan.boxes[number], strict=True)
+                part = tuple((max(low, a), min(high, b)) for (low, high), (a, b) in extent)
+                self._holes[number, index] = Hole(self._plan.level + number, part, reason)
             return found
 
         with ThreadPoolExecutor(1, "octree-export") as ahead:
@@ -173,7 +238,7 @@ class _Job:
 
         image, plan = self._image, self._plan
         group = zarr.create_group(str(path), zarr_format=3)
-        group.attrs["ome"] = {"version": "0.5", "multiscales": [self._multiscale()]}
+        group.attrs["ome"] = ome_attributes(image.dataset, plan)
         for number, box in enumerate(plan.boxes):
             shape = tuple(high - low for low, high in box)
             array = group.create_array(
@@ -187,35 +252,15 @@ class _Job:
             for where, values in self._values(number):
                 array[tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(where, box, strict=True))] = values
 
-    def _multiscale(self) -> dict[str, Any]:
-        image, plan = self._image, self._plan
-        axes = [
-            {"name": axis.name}
-            | ({"type": axis.kind} if axis.kind in ("space", "time", "channel") else {})
-            | ({"unit": axis.unit} if axis.unit else {})
-            for axis in image.axis_details
-        ]
-        datasets = []
-        for number, box in enumerate(plan.boxes):
-            level = image.levels[plan.level + number]
-            start = [t + low * s for t, s, (low, _) in zip(level.translation, level.scale, box, strict=True)]
-            steps = [
-                {"type": "scale", "scale": [float(s) for s in level.scale]},
-                {"type": "translation", "translation": [float(t) for t in start]},
-            ]
-            datasets.append({"path": str(number), "coordinateTransformations": steps})
-        return {"name": image.name, "axes": axes, "datasets": datasets}
-
     # --- TIFF --------------------------------------------------------------------------------------------------------
 
     def write_tiff(self, path: Path) -> None:
         """A tiled, compressed TIFF; an OME-TIFF where the axes are those that OME knows."""
         import tifffile
 
-        image, box = self._image, self._plan.box
-        shape = tuple(box[axis][1] - box[axis][0] for axis in self._plan.order)
+        image = self._image
+        shape, metadata, is_ome = tiff_metadata(image.dataset, self._plan)
         dtype = np.dtype(np.uint8) if image.dtype.kind == "b" else image.dtype.newbyteorder("<")
-        metadata, is_ome = self._tiff_metadata()
         with tifffile.TiffWriter(
             path, bigtiff=int(np.prod(shape)) * dtype.itemsize > _CLASSIC_TIFF, ome=is_ome
         ) as writer:
@@ -228,24 +273,6 @@ class _Job:
                 photometric="rgb" if image.rgb else "minisblack",
                 metadata=metadata,
             )
-
-    def _tiff_metadata(self) -> tuple[dict[str, Any], bool]:
-        image = self._image
-        axes = [image.axis_details[axis] for axis in self._plan.order]
-        letters = [axis.name.upper() for axis in axes]
-        if image.rgb:
-            letters[-1] = "S"
-        known = all(letter in "TCZYXS" and len(letter) == 1 for letter in letters)
-        if not known or len(set(letters)) < len(letters) or "".join(letters).rstrip("S")[-2:] != "YX":
-            return {}, False  # OME knows no others, and planes of y and x alone
-        metadata: dict[str, Any] = {"axes": "".join(letters), "Name": image.name}
-        level = image.levels[self._plan.level]
-        scales = [level.scale[axis] for axis in self._plan.order]
-        for letter, axis, scale in zip(letters, axes, scales, strict=True):
-            if letter in "XYZ" and axis.unit:
-                metadata[f"PhysicalSize{letter}"] = float(scale)
-                metadata[f"PhysicalSize{letter}Unit"] = unit_sign(axis.unit)
-        return metadata, True
 
     def _planes(self) -> Iterator[NDArray[Any]]:
         """The pieces in the order of the file: (down, across), or (down, across, samples)."""

@@ -16,11 +16,12 @@ from octree_client.camera import Camera
 from octree_client.canvas import Canvas, Handlers
 from octree_client.cover import ViewStatus
 from octree_client.driver import Driver
-from octree_client.frames import FrameWork, draw_layers
+from octree_client.frames import FrameWork, draw_layers, warm_layers
 from octree_client.layer_list import LayerList
 from octree_client.pacing import FramePacer
 from octree_client.prefetch import Motion, MotionTracker
 from octree_client.statistics import FrameRecord, FrameStatistics
+from octree_client.warming import WarmingPacer
 from octree_protocol.messages import ViewerSettings
 
 #: Milliseconds of our own work that a frame should take at most: what planning and drawing take more of, where there
@@ -71,6 +72,7 @@ class FrameLoop:
         self.listeners: list[Callable[[], None]] = []
         self._canvas, self._driver, self._layers = canvas, driver, layers
         self._pacer = FramePacer()
+        self._warming = WarmingPacer()
         self._motion = MotionTracker()
         self._number = 0
         self._submitted: float | None = None
@@ -119,6 +121,11 @@ class FrameLoop:
         """Whether the last frame showed everything as it is now, and nothing is to come."""
         return self._number > 0 and self._shown and self.status.is_final
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether GL has compiled all that one change of a look needs. It never does where nobody looks on."""
+        return self._warming.is_warm
+
     def rendered(self) -> None:
         """The last frame was drawn for a picture: it never comes to the screen."""
         self._submitted = None
@@ -147,7 +154,8 @@ class FrameLoop:
 
     def _schedule(self, now: float) -> None:
         if not self._closed:
-            self._driver.schedule(self._pacer.next_frame_at(now))
+            at = self._pacer.next_frame_at(now)
+            self._driver.schedule(self._warming.next_at() if at is None else at)
 
     def _woken(self) -> None:
         """Something has come from a daemon."""
@@ -159,11 +167,25 @@ class FrameLoop:
             self._schedule(now)
 
     def _frame_due(self) -> None:
-        if self._canvas.native is not None and self._canvas.native.isVisible():
+        on_screen = self._is_on_screen()
+        if self._pacer.next_frame_at(time.monotonic()) is None:
+            if on_screen:
+                self._warm_up()
+        elif on_screen:
             self._canvas.request_frame()
         else:
             self._canvas.draw_now(finish=True)
             self._presented()
+
+    def _is_on_screen(self) -> bool:
+        return self._canvas.native is not None and bool(self._canvas.native.isVisible())
+
+    def _warm_up(self) -> None:
+        """Nothing has been to be drawn for a while."""
+        more = self._canvas.between_frames(lambda: warm_layers(tuple(self._layers)))
+        now = time.monotonic()
+        self._warming.warmed(now, more)
+        self._schedule(now)
 
     def _presented(self) -> None:
         """The frame that was drawn last is on the screen; other parts of a window may get there without one."""
@@ -187,7 +209,8 @@ class FrameLoop:
         cpu, now = time.thread_time(), time.monotonic()
         self._number += 1
         motion: Motion = self._motion.motion(now)
-        work = draw_layers(tuple(self._layers), self.camera, motion, self._number, _OWN_MS, self._rest_ms)
+        ratio = self._canvas.pixel_ratio * self.camera.canvas[0] / self._canvas.size[0]
+        work = draw_layers(tuple(self._layers), self.camera, motion, self._number, _OWN_MS, self._rest_ms, ratio)
         done, cpu = time.perf_counter(), time.thread_time() - cpu
         status = self.status = work.status
         if work.uploads:
@@ -214,6 +237,7 @@ class FrameLoop:
         self._pacer.frame_drawn(
             now, time.monotonic(), whole=status.is_final, more=work.more or work.fading or work.idle
         )
+        self._warming.frame_drawn(now, self._shown and status.is_final and not work.idle and self._is_on_screen())
         self._schedule(time.monotonic())
         for listener in tuple(self.listeners):
             listener()

@@ -38,7 +38,13 @@ class FrameWork:
 
 
 def draw_layers(
-    layers: Sequence[ImageLayer], camera: Camera, motion: Motion, number: int, own_ms: float, rest_ms: float
+    layers: Sequence[ImageLayer],
+    camera: Camera,
+    motion: Motion,
+    number: int,
+    own_ms: float,
+    rest_ms: float,
+    pixel_ratio: float = 1.0,
 ) -> FrameWork:
     """Draw a frame.
 
@@ -56,6 +62,8 @@ def draw_layers(
         Milliseconds that the frame may take: what planning has left of them goes into uploads.
     rest_ms
         So many of them are needed after the uploads (`FrameWork.rest_ms` of frames before).
+    pixel_ratio
+        Physical pixels a logical one: what lines are thick in.
     """
     work = FrameWork()
     # Processor time: what a busy machine takes from us is no reason to upload less.
@@ -96,6 +104,7 @@ def draw_layers(
             drawn.append(layer)
     submitting = time.perf_counter()
     for place, layer in enumerate(drawn):
+        layer.pager.atlas.visual.pixel_ratio = pixel_ratio
         layer.pager.submit(camera, place == 0)
         work.fading |= layer.frame.fading
     context.flush_commands()
@@ -104,3 +113,22 @@ def draw_layers(
     work.rest_ms = (time.thread_time() - paged) * 1e3
     work.plan_ms = max(0.0, (submitting - began) * 1e3 - work.upload_ms)
     return work
+
+
+def warm_layers(layers: Sequence[ImageLayer]) -> bool:
+    """Have GL compile one thing that a layer may be drawn with next. Between frames, within the canvas' context.
+
+    Returns
+    -------
+    bool
+        Whether more is to be compiled.
+    """
+    drawn = [layer.pager for layer in layers if layer.pager.active]
+    cold = [
+        (pager.atlas.visual, one)
+        for place, pager in enumerate(drawn)
+        for one in pager.atlas.visual.cold(place == 0, pager.fading.seconds > 0.0)
+    ]
+    for visual, one in cold[:1]:
+        visual.warm(one)
+    return len(cold) > 1

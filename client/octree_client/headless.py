@@ -53,9 +53,11 @@ def export(opening: Opening, options: argparse.Namespace) -> int:
             print(f"\r{100 * done // total} %", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
     try:
-        run_export(image, plan, options.export, look=look, overwrite=options.overwrite, progress=progress)
+        written = run_export(image, plan, options.export, look=look, overwrite=options.overwrite, progress=progress)
     except NotExported as error:
         raise CommandError(str(error), EXIT_NOT_WRITTEN) from None
+    if written.holes:
+        raise CommandError(f"{written.path} is written, but {written.problem}", EXIT_UNREADABLE)
     return 0
 
 

@@ -48,7 +48,8 @@ class Look:
     selected_label, show_selected_only
         Of labels: the one that is chosen, and whether all others are left out.
     contour
-        Of labels: pixels of an outline; 0 fills them.
+        Of labels: logical pixels of an outline, within each label; 0 fills them. Up to 4, any label that a pixel
+        shows has its outline; thicker ones may miss what is narrower than a quarter of them.
     seed
         Of labels: another number, other colours.
     level_lock

@@ -6,6 +6,7 @@ viewers, GL or where data lies.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from octree_client.colormaps import CHANNEL_COLOURS
@@ -85,6 +86,19 @@ def planned_layers(
         label = told.name or f"channel {number}"
         plans.append(LayerPlan(title if alone else f"{title} · {label}", kind, number, look))
     return plans
+
+
+def shown_as(dataset: Dataset, plan: LayerPlan, kind: LayerKind) -> LayerPlan:
+    """A layer of a dataset as another kind, in the same look.
+
+    Raises
+    ------
+    ValueError
+        If the dataset cannot be shown as `kind`.
+    """
+    planned_layers(dataset, plan.channel if plan.channel is not None else "merged", kind=kind)
+    # Labels are never interpolated; an image that was one before is seen as images are.
+    return plan._replace(kind=kind, look=replace(plan.look, interpolation="nearest" if kind == "labels" else "linear"))
 
 
 def _look(

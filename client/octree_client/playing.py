@@ -16,11 +16,21 @@ MODES: tuple[str, ...] = get_args(PlayMode)
 #: Frames a second, at most: what screens show.
 FPS_MOST = 240.0
 
+#: What keys go through. Frames a second.
+RATES = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 60.0, 120.0)
+
 #: Seconds of play that are prefetched.
 _AHEAD_S = 0.25
 
 #: Places that are prefetched in the direction of movement, and against it.
 _AHEAD_MOST, _STEP_AHEAD, _STEP_BEHIND = 8, 2, 1
+
+
+def next_rate(fps: float, step: int) -> float:
+    """The next faster (`step` above 0) or slower of the usual rates; the last one at the end."""
+    if step > 0:
+        return next((rate for rate in RATES if rate > fps), RATES[-1])
+    return next((rate for rate in reversed(RATES) if rate < fps), RATES[0])
 
 
 @dataclass(frozen=True, slots=True)

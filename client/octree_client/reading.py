@@ -81,6 +81,32 @@ class LevelArray:
         result: NDArray[Any] = data[within]
         return result
 
+    def read_with_holes(self, box: Sequence[tuple[int, int]]) -> tuple[NDArray[Any], dict[tuple[int, ...], str]]:
+        """A box, and by index the chunks of it that cannot be read, with the reasons: the fill value stands for them.
+
+        Each of them is asked for a second time before it is given up.
+
+        Raises
+        ------
+        ChunkUnreadable
+            If nothing comes any more.
+        """
+        first: dict[tuple[int, ...], str] = {}
+        unreadable: dict[tuple[int, ...], str] = {}
+        data = read_box(self._connection, self._dataset, self._number, box, unreadable=first)
+        for index in first:
+            part = [
+                (max(low, a), min(high, b))
+                for (low, high), (a, b) in zip(self._level.chunk_extent(index), box, strict=True)
+            ]
+            again = read_box(self._connection, self._dataset, self._number, part, unreadable=unreadable)
+            data[tuple(slice(low - a, high - a) for (low, high), (a, _) in zip(part, box, strict=True))] = again
+        return data, unreadable
+
+    def chunk_extent(self, index: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """First and one-past-last voxel of a chunk along each axis."""
+        return self._level.chunk_extent(index)
+
 
 def _normalise(selection: Any, shape: tuple[int, ...]) -> tuple[tuple[tuple[int, int], ...], tuple[int | slice, ...]]:
     """The smallest box that holds a selection, and the selection within the box."""
@@ -123,6 +149,7 @@ def read_box(
     level_number: int,
     box: Sequence[tuple[int, int]],
     patience: float = 60.0,
+    unreadable: dict[tuple[int, ...], str] | None = None,
 ) -> NDArray[Any]:
     """A box of a level as an array of its own.
 
@@ -132,6 +159,9 @@ def read_box(
         First and one-past-last voxel along each axis, within the level's shape.
     patience
         Seconds without any chunk arriving after which the read is given up.
+    unreadable
+        Takes the chunks that the daemon could not read, with its reasons: they hold the fill value then. Without it,
+        the first of them ends the read.
 
     Raises
     ------
@@ -142,7 +172,7 @@ def read_box(
     out = np.full([high - low for low, high in box], dataset.fill_value, dtype=np.dtype(dataset.dtype))
     if out.size == 0:
         return out
-    reader = _Reader(connection, dataset, level_number, level, box, out)
+    reader = _Reader(connection, dataset, level_number, level, box, out, unreadable)
     try:
         reader.run(patience)
     finally:
@@ -161,8 +191,10 @@ class _Reader:
         level: Level,
         box: Sequence[tuple[int, int]],
         out: NDArray[Any],
+        unreadable: dict[tuple[int, ...], str] | None,
     ) -> None:
         self._connection = connection
+        self._unreadable = unreadable
         self._dataset = dataset
         self._level_number = number
         self._level = level
@@ -218,6 +250,10 @@ class _Reader:
     def _hear(self, announce: Announce) -> None:
         for failure in announce.failed:
             if self._is_ours(failure.key):
+                if self._unreadable is not None:
+                    self._unreadable[failure.key.index] = failure.reason
+                    del self._wanted[failure.key.index]
+                    continue
                 raise ChunkUnreadable(
                     f"{self._dataset.name}, level {failure.key.level}, chunk {failure.key.index}: {failure.reason}"
                 )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from octree_client.layer_list import LayerList
 from octree_client.links import BadLink, read_link, write_link
 from octree_client.loaded import loaded_places
 from octree_client.looks import Blending, LayerKind
-from octree_client.new_layers import ChannelChoice, LayerPlan, planned_layers
+from octree_client.new_layers import ChannelChoice, LayerPlan, planned_layers, shown_as
 from octree_client.picture_file import png_bytes, write_picture
 from octree_client.places import open_places, place_of
 from octree_client.player import Player
@@ -40,6 +40,9 @@ from octree_client.session import open as open_session
 from octree_client.statistics import FrameStatistics
 from octree_client.view_link import link_of, show_link
 from octree_client.world import NOTHING, World
+
+if TYPE_CHECKING:
+    from octree_client.export import Export
 
 __all__ = ["BACKGROUND", "ViewStatus", "Viewer"]
 
@@ -213,6 +216,21 @@ class Viewer:
             raise ValueError("only channels of one image can be merged")
         return self._replace(found, planned_layers(found[0].image.dataset, "merged"))
 
+    def show_as(self, layer: ImageLayer | str, kind: LayerKind) -> ImageLayer:
+        """Show a layer as another kind, ``image`` or ``labels``, in its place and its look; returns what is there then.
+
+        Raises
+        ------
+        ValueError
+            If its data cannot be shown so: labels are whole numbers, and colours stay colours.
+        """
+        layer = self.layers[self.layers.index(layer)]
+        if layer.kind == kind:
+            return layer
+        plan = shown_as(layer.image.dataset, LayerPlan(layer.name, layer.kind, layer.channel, layer.look), kind)
+        (made,) = self._replace([layer], [plan])
+        return made
+
     @property
     def sessions(self) -> tuple[Session, ...]:
         """The sessions that the layers' images come from, each once."""
@@ -239,10 +257,14 @@ class Viewer:
 
     def _replace(self, old: Sequence[ImageLayer], plans: Sequence[LayerPlan]) -> list[ImageLayer]:
         image, place = old[0].image, min(self.layers.index(layer) for layer in old)
-        camera = self.camera
+        # Without the last layer there are no axes for a moment, and so no place on them.
+        camera, displayed, point = self.camera, self.dims.displayed, self.dims.point
         for layer in old:
             self.layers.remove(layer)
         layers = self._insert(image, plans, place)
+        if displayed != self.dims.displayed and set(displayed) <= set(self.dims.axes):
+            self.dims.set_displayed(*displayed)
+        self._world.set_points(point)
         self.move(camera)
         return layers
 
@@ -462,7 +484,7 @@ class Viewer:
         whole_axes: bool = False,
         overwrite: bool = False,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
-    ) -> None:
+    ) -> Export:
         """Write voxels of a layer to an OME-Zarr, TIFF or PNG; returns when the file is there.
 
         Parameters
@@ -477,6 +499,11 @@ class Viewer:
             Whether the other axes are written whole, instead of where one is on them.
         progress
             Called with the pieces done, and all of them.
+
+        Returns
+        -------
+        Export
+            Its ``holes`` are the chunks that could not be read: the fill value stands for them; ``problem`` says so.
 
         Raises
         ------
@@ -493,7 +520,7 @@ class Viewer:
             raise ValueError("there is no layer to export")
         path = Path(path)
         plan = plan_of_layer(chosen, self.dims, path.name, level, region, whole_axes=whole_axes)
-        run_export(chosen.image, plan, path, overwrite=overwrite, progress=progress)
+        return run_export(chosen.image, plan, path, overwrite=overwrite, progress=progress)
 
     def wait_until_final(self, timeout: float = 10.0) -> None:
         """Wait until every visible cell of every visible layer is drawn from its own chunk, or is known to be missing

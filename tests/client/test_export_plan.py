@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from octree_client.export_metadata import tiff_metadata
 from octree_client.export_plan import TILE, ExportRefused, format_of, pieces, plan_export, total_bytes
 from octree_protocol.geometry import Axis, Dataset, Level
 
@@ -142,3 +143,29 @@ def test_endings() -> None:
         "tiff",
         "png",
     ]
+
+
+def test_each_axis_of_a_tiff_has_its_own_size() -> None:
+    """Its plane is OME's Y and X whatever is displayed; the axis left over is Z; what has no letter is left out."""
+    axes = (Axis("t", "time", "second"), *(Axis(name, "space", "micrometer") for name in "zyx"))
+    level = Level((4, 30, 20, 10), (1, 30, 20, 10), (1.5, 2.0, 0.5, 0.25), (0.0,) * 4)
+    data = Dataset(0, "image", axes, "<u2", (level,))
+
+    def sizes(displayed: tuple[int, int], **point: float) -> tuple[str, list[float | None], tuple[int, ...]]:
+        found = tiff_metadata(data, plan_export(data, "a.tif", 0, None, displayed, point))
+        assert found.is_ome
+        return (
+            found.metadata["axes"],
+            [found.metadata.get(f"PhysicalSize{letter}") for letter in "YXZ"],
+            found.shape,
+        )
+
+    assert sizes((2, 3)) == ("TZYX", [0.5, 0.25, 2.0], (4, 30, 20, 10))
+    assert sizes((1, 3)) == ("TZYX", [2.0, 0.25, 0.5], (4, 20, 30, 10))
+    assert sizes((1, 2), x=1.0) == ("TZYX", [2.0, 0.5, 0.25], (4, 1, 30, 20))
+    # Time is displayed: a second is no length. Of what is left, the first is Z; the other has one place, and goes.
+    assert sizes((0, 3), z=4.0, y=1.0) == ("ZYX", [None, 0.25, 2.0], (1, 4, 10))
+    plain = tiff_metadata(data, plan_export(data, "a.tif", 0, None, (0, 3)))
+    assert not plain.is_ome
+    assert plain.metadata["axis_names"] == ["z", "y", "t", "x"]
+    assert plain.metadata["scale"] == [2.0, 0.5, 1.5, 0.25]

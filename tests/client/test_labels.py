@@ -92,37 +92,98 @@ def test_a_selected_label_alone(canvas: Canvas) -> None:
     assert picture[..., :3].any()
 
 
-@pytest.mark.parametrize("contour", [1, 3])
-@pytest.mark.parametrize("pixel_size", [0.23, 1.7])
-def test_contours_are_pixels_wide_and_go_on_across_tiles(canvas: Canvas, contour: int, pixel_size: float) -> None:
-    array = labels("u4")
+def outlined(array: np.ndarray, camera: Camera, contour: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which pixels another label lies nearer to than `contour` pixels, and for which float32 may say so or not.
+
+    By brute force: all voxels around each pixel if voxels are larger than pixels, else all pixels around it.
+    """
+    level, pixel = plane_level(array.shape, (32, 32)), camera.pixel_size
+    py, px = reference.voxel_positions(level, camera)
+    small = pixel > 1
+    count = int(np.ceil(contour if small else contour * pixel))
+
+    def boxes(p: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Indices of the voxels of the n-th box beside each position, the box' distance in pixels, and what is sure."""
+        if small:
+            away = np.full(p.shape, max(abs(n) - 0.5, 0.0))
+            return np.floor(p + n * pixel), away, reference.clear_of(p + n * pixel, 0.01)
+        index = np.floor(p) + n
+        return index, np.maximum(np.maximum(index - p, p - index - 1), 0) / pixel, reference.clear_of(p, 0.01)
+
+    def labels_at(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        rows, columns = (np.clip(i, 0, n - 1).astype(int) for i, n in zip((rows, columns), array.shape, strict=True))
+        return array[rows[:, None], columns[None, :]]
+
+    own = labels_at(np.floor(py), np.floor(px))
+    border, clear = np.zeros(own.shape, bool), np.ones(own.shape, bool)
+    for dy in range(-count, count + 1):
+        rows, down, sure = boxes(py, dy)
+        clear &= sure[:, None]
+        for dx in range(-count, count + 1):
+            columns, across, sure = boxes(px, dx)
+            clear &= sure[None, :]
+            away = np.hypot(down[:, None], across[None, :])
+            border |= (labels_at(rows, columns) != own) & (away < contour)
+            clear &= np.abs(away - contour) > 1e-3
+    return border, clear
+
+
+def threads(shape: tuple[int, int] = SHAPE) -> np.ndarray:
+    """Labels with one-voxel threads of others in all directions in them, and single voxels."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    array = ((y // 37) * 5 + x // 41 + 1).astype("u4")
+    array[np.abs(x - y) == 13] = 90
+    array[(2 * y + x) % 61 == 0] = 91
+    array[(y % 19 == 4) & (x % 23 == 6)] = 92
+    array[(x // 20 + y // 20) % 7 == 3] = 0
+    return array
+
+
+@pytest.mark.parametrize("contour", [1, 2, 3, 4])
+@pytest.mark.parametrize("pixel_size", [0.13, 0.61, 1.7])
+def test_contours_are_pixels_wide_and_nothing_slips_through_them(
+    canvas: Canvas, contour: int, pixel_size: float
+) -> None:
+    array = threads()
     scene = scene_of(array)
     scene.image.show_labels(contour, None)
     camera = Camera((44.3, 55.1), pixel_size, canvas.size)
     picture = scene.render(canvas, camera, scene.pieces(camera))
-    level = plane_level(array.shape, (32, 32))
-    py, px = reference.voxel_positions(level, camera)
-
-    def at(dy: int, dx: int) -> np.ndarray:
-        rows = np.clip(np.floor(py + dy * contour * pixel_size), 0, array.shape[0] - 1).astype(int)
-        columns = np.clip(np.floor(px + dx * contour * pixel_size), 0, array.shape[1] - 1).astype(int)
-        return array[rows[:, None], columns[None, :]]
-
-    border = np.zeros(picture.shape[:2], bool)
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            border |= at(dy, dx) != at(0, 0)
+    border, sure = outlined(array, camera, contour)
     expected, clear = picture_of(array, camera)
     expected = np.where(border[..., None], expected, 0)
-    # Where a neighbour's place stands on a voxel's border, either side may be taken.
-    for step in (-1, 1):
-        rows = reference.clear_of(py + step * contour * pixel_size, pixel_size / 16)
-        columns = reference.clear_of(px + step * contour * pixel_size, pixel_size / 16)
-        clear = clear & rows[:, None] & columns[None, :]
+    clear &= sure
     assert clear.mean() > 0.3
     assert (picture[..., :3] == expected)[clear].all()
     assert expected.any()
-    assert not expected.all()
+    assert not (border | (picture_of(array, camera)[0].max(axis=-1) == 0)).all()
+
+
+def test_a_contour_sees_no_further_than_the_image(canvas: Canvas) -> None:
+    """The last chunks are narrower than the contour; what the rest of their tiles holds is older, or nothing."""
+    array = np.full((66, 97), 7, "u4")
+    scene = scene_of(array)
+    for tile in range(scene.image.atlas.tiles):
+        scene.image.upload(tile, np.full((32, 32), 9, "u4"))
+    scene.image.show_labels(4, None)
+    camera = Camera((33.3, 48.1), 0.9, canvas.size)
+    picture = scene.render(canvas, camera, scene.pieces(camera))
+    assert not picture[..., :3].any()
+
+
+def test_contours_are_as_thick_on_every_screen(canvas: Canvas) -> None:
+    """Twice as many physical pixels where there are two to a logical one."""
+    array = threads()
+    scene = scene_of(array)
+    camera = Camera((44.3, 55.1), 0.13, canvas.size)
+    pictures = []
+    for ratio, contour in ((1.0, 4), (2.0, 2)):
+        scene.image.pixel_ratio = ratio
+        scene.image.show_labels(contour, None)
+        pictures.append(scene.render(canvas, camera, scene.pieces(camera)))
+    assert (pictures[0] == pictures[1]).all()
+    scene.image.pixel_ratio = 1.0
+    assert (scene.render(canvas, camera, scene.pieces(camera)) != pictures[1]).any()
 
 
 def test_colours_differ_and_the_seed_changes_them() -> None:

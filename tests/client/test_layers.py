@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -505,3 +506,39 @@ def test_nor_does_it_where_one_daemon_reads_both(tmp_path: Path, viewer: Viewer,
         assert ("done", "loading") in seen, "the fast one was there while the slow one was still being read"
         assert ("loading", "done") not in seen
         viewer.layers.clear()
+
+
+def test_numbers_are_labels_and_an_image_again_in_their_place(viewer: Viewer, session: octree_client.Session) -> None:
+    viewer.add(session.dataset("stack"), channel="split")
+    viewer.dims.set_displayed("z", "x")
+    viewer.dims.set_index("t", 2)
+    viewer.set_view((3.0, 40.0), 0.25)
+    layer = viewer.layers[1]
+    layer.look = replace(layer.look, opacity=0.5, contrast_limits=(7.0, 900.0), auto_contrast=False, seed=3)
+    before = layer.look, viewer.camera, viewer.dims.displayed, viewer.dims.point
+    viewer.wait_until_final(20)
+    picture = viewer.render()
+    labels = viewer.show_as(layer, "labels")
+    assert [each.kind for each in viewer.layers] == ["image", "labels"]
+    assert (labels.name, labels.channel, viewer.layers.active) == (layer.name, 1, labels)
+    viewer.wait_until_final(20)
+    assert (viewer.render() != picture).any()
+    again = viewer.show_as(labels.name, "image")
+    assert viewer.show_as(again, "image") is again
+    assert (again.look, viewer.camera, viewer.dims.displayed, viewer.dims.point) == before
+    viewer.wait_until_final(20)
+    assert (viewer.render() == picture).all()
+    viewer.layers.remove(viewer.layers[0])
+    viewer.show_as(again, "labels")  # without it there is nothing, and so no place
+    assert (viewer.camera, viewer.dims.displayed, viewer.dims.point) == before[1:]
+
+
+def test_fractions_and_colours_are_no_labels(viewer: Viewer) -> None:
+    chance = np.random.default_rng(0)
+    (layer,) = viewer.open(chance.random((40, 50)).astype("f4"))
+    with pytest.raises(ValueError, match="labels are whole numbers"):
+        viewer.show_as(layer, "labels")
+    (layer,) = viewer.open(chance.integers(0, 255, (40, 50, 3)).astype("u1"), rgb=True, axes="yxc")
+    with pytest.raises(ValueError, match="made of colours"):
+        viewer.show_as(layer, "labels")
+    assert [each.kind for each in viewer.layers] == ["image", "rgb"]

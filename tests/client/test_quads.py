@@ -38,7 +38,7 @@ def test_a_piece_becomes_its_corners() -> None:
     np.testing.assert_allclose(
         quad["a_corner"], [(x0, y0, 0, 0), (x1, y0, 48, 0), (x0, y1, 0, 32), (x1, y1, 48, 32)], atol=1e-6
     )
-    assert (quad["a_tile"] == (2 * 64, 1 * 64, 48, 32)).all()  # tile 7 of 5 columns
+    assert (quad["a_tile"] == (2 * 64, 1 * 64, 2 * 48, 2 * 32)).all()  # tile 7 of 5 columns
     assert (quad["a_state"] == (48, 32, 0, CellStatus.FINAL)).all()
 
 

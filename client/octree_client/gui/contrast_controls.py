@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from octree_client.gui.appearance import GAP, Theme
 from octree_client.gui.histogram_view import HistogramView
 from octree_client.gui.single_controls import (
     LimitsSlider,
     PercentField,
-    add_row,
     number_field,
     quiet,
-    rows_of,
     small_button,
 )
 from octree_client.layer import ImageLayer
@@ -58,11 +56,17 @@ class ContrastControls(QWidget):  # type: ignore[misc]
             row.addWidget(widget, stretch)
         part.addLayout(row)
         self.cut = QWidget()
-        grid = rows_of(self.cut)
-        grid.setContentsMargins(0, 3, 0, 0)
+        row = QHBoxLayout(self.cut)
+        row.setContentsMargins(0, 3, 0, 0)
+        row.setSpacing(GAP // 2)
         self.dark = PercentField("Darkest part that automatic contrast cuts", "dark", CUT_MOST, self._cut_set)
         self.bright = PercentField("Brightest part that automatic contrast cuts", "bright", CUT_MOST, self._cut_set)
-        add_row(grid, 0, "Auto cuts", self.dark, self.bright)
+        self.bright.setAlignment(Qt.AlignRight)
+        words = QLabel("Auto cuts")
+        words.setObjectName("key")
+        words.setAlignment(Qt.AlignCenter)
+        for widget, stretch in ((self.dark, 1), (words, 0), (self.bright, 1)):
+            row.addWidget(widget, stretch)
         part.addWidget(self.cut)
 
     def show_layer(self, layer: ImageLayer) -> None:
@@ -76,6 +80,10 @@ class ContrastControls(QWidget):  # type: ignore[misc]
     def leave(self) -> None:
         """Be of no layer."""
         self._layer = None
+
+    def in_order(self) -> list[QWidget]:
+        """What Tab goes through."""
+        return [self.slider, self.low, self.auto, self.full, self.high, self.dark, self.bright]
 
     def dress(self, theme: Theme) -> None:
         """Take the colours of a theme, where a style sheet does not reach."""

@@ -81,21 +81,24 @@ class _Row:
         self.play.setObjectName("icon")
         self.play.setCheckable(True)
         self.play.setIconSize(QSize(16, 16))
-        self.play.setFocusPolicy(Qt.NoFocus)
+        self.play.setFocusPolicy(Qt.TabFocus)
+        self.play.setAccessibleName(f"Play along {axis}")
         self.play.setToolTip(f"Play along {axis}")
         self.play.clicked.connect(lambda on: bar.on_play(axis if on else None))
         self.name = QLabel(axis)
         self.name.setObjectName("fact")
         self.name.setMinimumWidth(18)
         self.slider = QSlider(Qt.Horizontal)
-        self.slider.setFocusPolicy(Qt.ClickFocus)
+        self.slider.setFocusPolicy(Qt.TabFocus)
+        self.slider.setAccessibleName(f"Place on {axis}, slider")
         self.slider.valueChanged.connect(lambda value: bar.go(axis, value))
         self.strip = LoadedStrip()
         self.number = QSpinBox()
         self.number.setObjectName("number")
         self.number.setKeyboardTracking(False)
         self.number.setButtonSymbols(QSpinBox.NoButtons)
-        self.number.setFocusPolicy(Qt.ClickFocus)
+        self.number.setFocusPolicy(Qt.StrongFocus)
+        self.number.setAccessibleName(f"Place on {axis}")
         self.number.setAlignment(Qt.AlignRight)
         self.number.valueChanged.connect(lambda value: bar.go(axis, value))
         self.value = QLabel()
@@ -120,6 +123,8 @@ class DimsBar(QFrame):  # type: ignore[misc]
         Called with the axis that is to be played, or None to stop.
     on_play_changed
         Called with frames a second and the mode, when somebody changes them.
+    on_rebuilt
+        Called when there are other sliders.
     rows
         By axis.
     """
@@ -130,6 +135,7 @@ class DimsBar(QFrame):  # type: ignore[misc]
         self.rows: dict[str, Any] = {}
         self.on_play: Callable[[str | None], None] = lambda _axis: None
         self.on_play_changed: Callable[[float, str], None] = lambda _fps, _mode: None
+        self.on_rebuilt: Callable[[], None] = lambda: None
         self._dims: Dims | None = None
         self._theme = DARK
         self._playing: str | None = None
@@ -147,11 +153,13 @@ class DimsBar(QFrame):  # type: ignore[misc]
         self.fps.setButtonSymbols(QDoubleSpinBox.NoButtons)
         self.fps.setAlignment(Qt.AlignRight)
         self.fps.setToolTip("Frames a second while playing")
-        self.fps.setFocusPolicy(Qt.ClickFocus)
+        self.fps.setFocusPolicy(Qt.StrongFocus)
+        self.fps.setAccessibleName("Frames a second while playing")
         self.mode = QComboBox()
         self.mode.addItems(["loop", "once", "back and forth"])
         self.mode.setToolTip("What happens at the end")
-        self.mode.setFocusPolicy(Qt.NoFocus)
+        self.mode.setFocusPolicy(Qt.TabFocus)
+        self.mode.setAccessibleName("What happens at the end of a play")
         self.fps.valueChanged.connect(self._play_changed)
         self.mode.currentIndexChanged.connect(self._play_changed)
         how = QVBoxLayout()
@@ -191,6 +199,11 @@ class DimsBar(QFrame):  # type: ignore[misc]
             row.strip.theme = theme
             row.strip.update()
         self._draw_buttons()
+
+    def controls_in_order(self) -> list[QWidget]:
+        """What Tab goes through."""
+        rows = [widget for row in self.rows.values() for widget in (row.play, row.slider, row.number)]
+        return [*rows, self.fps, self.mode]
 
     def set_play(self, fps: float, mode: str) -> None:
         """How it is played."""
@@ -237,6 +250,7 @@ class DimsBar(QFrame):  # type: ignore[misc]
             self._grid_widget.deleteLater()
             self._grid_widget = fresh
             self.dress(self._theme)
+            self.on_rebuilt()
         for axis, row in self.rows.items():
             count = dims.count(axis)
             blockers = [QSignalBlocker(row.slider), QSignalBlocker(row.number)]

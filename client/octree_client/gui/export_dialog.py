@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 )
 
 from octree_client.colormaps import colormap_table
-from octree_client.export import ExportCancelled, Look, NotExported, run_export
+from octree_client.export import Export, ExportCancelled, Look, NotExported, run_export
 from octree_client.export_plan import ExportPlan, ExportRefused, total_bytes
 from octree_client.export_view import plan_of_layer
 from octree_client.layer import ImageLayer
@@ -214,9 +214,9 @@ class ExportDialog(QDialog):  # type: ignore[misc]
 
     def _run(self, layer: ImageLayer, plan: ExportPlan, path: Path, look: Look | None, overwrite: bool) -> None:
         """In the thread."""
-        result: Any = path
+        result: Export | NotExported
         try:
-            run_export(
+            result = run_export(
                 layer.image,
                 plan,
                 path,
@@ -244,7 +244,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self.bar.setRange(0, total)
         self.bar.setValue(done)
 
-    def _over(self, result: object) -> None:
+    def _over(self, result: Export | NotExported) -> None:
         self._thread = None
         self._set_busy(False)
         if isinstance(result, ExportCancelled):
@@ -252,7 +252,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         elif isinstance(result, NotExported):
             self.note.setText(str(result))
         else:
-            self.note.setText(f"Written to {result}")
+            self.note.setText(f"Written to {result.path}" + (f", but {result.problem}" if result.holes else ""))
 
     def _set_busy(self, busy: bool) -> None:
         self.bar.setVisible(busy)

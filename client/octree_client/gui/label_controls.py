@@ -54,6 +54,10 @@ class LabelControls(QWidget):  # type: ignore[misc]
         """Be of no layer."""
         self._layer = None
 
+    def in_order(self) -> list[QWidget]:
+        """What Tab goes through."""
+        return [self.selected, self.only, self.contour, self.shuffle]
+
     def dress(self, theme: Theme) -> None:
         """Take the colours of a theme, where a style sheet does not reach."""
         self.only.setProperty("onColor", QColor(theme.accent))

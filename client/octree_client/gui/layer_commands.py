@@ -38,10 +38,22 @@ class LayerCommands(QObject):  # type: ignore[misc]
         """Contrast limits over all that the dtype can be."""
         self._window.panel.controls.contrast.full_range()
 
-    def toggle_interpolation(self) -> None:
-        """Nearest, linear, nearest ..."""
+    def switch_labels(self) -> None:
+        """Show the active layer's numbers as labels, or as an image."""
+        viewer, active = self._viewer, self._active
+        if viewer is None or active is None:
+            return
+        try:
+            viewer.show_as(active, "image" if active.kind == "labels" else "labels")
+        except ValueError as error:
+            self._say(str(error))
+
+    def rename_layer(self) -> None:
+        """Type another name into the list."""
         if self._active is not None:
-            self._active.interpolation = "nearest" if self._active.interpolation == "linear" else "linear"
+            if not self._window.panel.isVisible():
+                self._window.showing.toggle_panel()
+            self._window.panel.rows.rename()
 
     def toggle_overlay(self) -> None:
         """Tint cells by level and status, of all layers or of none."""

@@ -107,6 +107,11 @@ class LayerControls(QWidget):  # type: ignore[misc]
         self._colormap = ""
         self.refresh()
 
+    def in_order(self) -> list[QWidget]:
+        """What Tab goes through, from the top to the bottom."""
+        rows = [self.opacity, self.blending, self.colormap, self.gamma, self.interpolation, self.level, self.quality]
+        return [*self.contrast.in_order(), *self.labels.in_order(), *rows, self.overlay]
+
     def dress(self, theme: Theme) -> None:
         """Take the colours of a theme, where a style sheet does not reach."""
         self.contrast.dress(theme)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QAction, QMainWindow, QMenu
+from qtpy.QtWidgets import QAction, QMainWindow, QMenu, QWidget
 
 from octree_client.keys import BINDINGS
 
@@ -14,8 +14,13 @@ from octree_client.keys import BINDINGS
 _NOT_IN_MENUS = ("pan_left", "pan_right", "pan_up", "pan_down", "dismiss")
 
 
-def make_actions(window: QMainWindow, find: Callable[[str], Callable[[], object]]) -> dict[str, QAction]:
-    """An action for each line of the table, with its keys; `find` gives what an action's name calls."""
+def make_actions(
+    window: QMainWindow, picture: QWidget, find: Callable[[str], Callable[[], object]]
+) -> dict[str, QAction]:
+    """An action for each line of the table, with its keys; `find` gives what an action's name calls.
+
+    Most keys hold in the whole `window`; those of the `picture` only where it, or a child of it, has the focus.
+    """
     actions: dict[str, QAction] = {}
     for group in BINDINGS.values():
         for binding in group:
@@ -23,12 +28,12 @@ def make_actions(window: QMainWindow, find: Callable[[str], Callable[[], object]
                 continue
             action = QAction(binding.text, window)
             action.setShortcuts([QKeySequence.fromString(key) for key in binding.keys])
-            action.setShortcutContext(Qt.WindowShortcut)
+            action.setShortcutContext(Qt.WidgetWithChildrenShortcut if binding.on_picture else Qt.WindowShortcut)
             action.setAutoRepeat(binding.repeats)
             action.setCheckable(binding.checkable)
             call = find(binding.action)
             action.triggered.connect(lambda _=False, call=call: call())
-            window.addAction(action)
+            (picture if binding.on_picture else window).addAction(action)
             actions[binding.action] = action
     return actions
 

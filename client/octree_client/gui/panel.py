@@ -57,6 +57,9 @@ class SidePanel(QFrame):  # type: ignore[misc]
         scroll.setObjectName("panelScroll")
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
+        scroll.setFocusPolicy(Qt.TabFocus)  # arrows scroll to what stands below the controls
+        scroll.setAccessibleName("Side panel")
+        self._scroll = scroll
         outer.addWidget(scroll)
         body = QWidget()
         body.setObjectName("panelBody")
@@ -112,8 +115,9 @@ class SidePanel(QFrame):  # type: ignore[misc]
             button = QToolButton()
             button.setObjectName("icon")
             button.setIconSize(QSize(16, 16))
-            button.setFocusPolicy(Qt.NoFocus)
+            button.setFocusPolicy(Qt.TabFocus)
             button.setToolTip(tip)
+            button.setAccessibleName(tip.partition("  ")[0])
             self.buttons[name] = button
         self._heading("LAYERS", *self.buttons.values(), divided=False)
         self.rows = LayerRows()
@@ -164,7 +168,8 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self.failures_text.setTextInteractionFlags(Qt.TextSelectableByMouse)
         self.retry_button = QPushButton("Read again  (R)")
         self.retry_button.setObjectName("small")
-        self.retry_button.setFocusPolicy(Qt.NoFocus)
+        self.retry_button.setFocusPolicy(Qt.TabFocus)
+        self.retry_button.setAccessibleName("Read again what failed")
         for widget in (self.failures_title, self.failures_text, self.retry_button):
             column.addWidget(widget)
         self._column.addWidget(self.failures)
@@ -199,6 +204,10 @@ class SidePanel(QFrame):  # type: ignore[misc]
         self.controls.dress(theme)
         for name, drawing, _ in _BUTTONS:
             self.buttons[name].setIcon(icon(drawing, theme.ink))
+
+    def controls_in_order(self) -> list[QWidget]:
+        """What Tab goes through, from the top to the bottom."""
+        return [*self.buttons.values(), self.rows, self.retry_button, *self.controls.in_order(), self._scroll]
 
     # --- what the viewer says ----------------------------------------------------------------------------------------
 

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from qtpy.QtCore import QObject, Qt
 
+from octree_client import readout
 from octree_client.gui.appearance import Theme, rgb, theme_named
 from octree_client.gui.application import dress, system_is_dark
+from octree_client.look_steps import next_of
+from octree_client.playing import MODES, next_rate
 from octree_client.remembered import Remembered
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ class Showing(QObject):  # type: ignore[misc]
         window, theme = self._window, self.theme
         dress(window, theme)
         window.stage.dress(theme)
+        window.focus_mark.dress(theme)
         window.panel.dress(theme)
         window.dims_bar.dress(theme)
         window.system.dress(theme)
@@ -97,6 +101,7 @@ class Showing(QObject):  # type: ignore[misc]
         panel = self._window.panel
         panel.setVisible(not panel.isVisibleTo(self._window))
         self._set(panel=panel.isVisibleTo(self._window))
+        self._window.canvas.native.setFocus()  # what had the keys may be gone
         self._tell_handle()
 
     def toggle_system(self) -> None:
@@ -149,6 +154,27 @@ class Showing(QObject):  # type: ignore[misc]
         axes = self._window.gestures.movable_axes()
         if viewer is not None and (viewer.playing is not None or axes):
             self.play_axis(None if viewer.playing is not None else axes[-1])
+
+    def play_faster(self) -> None:
+        """More places a second."""
+        self._set_fps(1)
+
+    def play_slower(self) -> None:
+        """Fewer places a second."""
+        self._set_fps(-1)
+
+    def next_play_mode(self) -> None:
+        """Loop, once, back and forth, loop ..."""
+        self._set_play_shown(self.remembered.fps, next_of(MODES, self.remembered.play_mode, 1))
+
+    def _set_fps(self, step: int) -> None:
+        self._set_play_shown(next_rate(self.remembered.fps, step), self.remembered.play_mode)
+
+    def _set_play_shown(self, fps: float, mode: Any) -> None:
+        self.set_play(fps, mode)
+        self._window.dims_bar.set_play(fps, mode)
+        text = f"{fps:g} a second, {mode.replace('-', ' ')}"
+        self._window.stage.notice.say(readout.Message(f"Played: {text}"))
 
     def play_axis(self, axis: str | None) -> None:
         """Play along an axis; None stops."""

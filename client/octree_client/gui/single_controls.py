@@ -213,21 +213,13 @@ def rows_of(part: QWidget) -> QGridLayout:
     return grid
 
 
-def add_row(grid: QGridLayout, row: int, name: str, *widgets: QWidget) -> QLabel:
-    """A row of such a layout; several controls share its width."""
+def add_row(grid: QGridLayout, row: int, name: str, widget: QWidget) -> QLabel:
+    """A row of such a layout."""
     label = QLabel(name)
     label.setObjectName("key")
     label.setMinimumWidth(68)
     grid.addWidget(label, row, 0)
-    if len(widgets) == 1:
-        grid.addWidget(widgets[0], row, 1)
-    else:
-        side_by_side = QGridLayout()
-        side_by_side.setHorizontalSpacing(GAP // 2)
-        for column, widget in enumerate(widgets):
-            side_by_side.addWidget(widget, 0, column)
-            side_by_side.setColumnStretch(column, 1)
-        grid.addLayout(side_by_side, row, 1)
+    grid.addWidget(widget, row, 1)
     return label
 
 

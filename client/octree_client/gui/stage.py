@@ -33,7 +33,8 @@ class ToolPill(QFrame):  # type: ignore[misc]
     def add(self, action: Any, name: str, drawing: str) -> None:
         """A button for an action."""
         button = QToolButton()
-        button.setFocusPolicy(Qt.NoFocus)
+        button.setFocusPolicy(Qt.TabFocus)
+        button.setAccessibleName(action.text().replace("&", "").rstrip("…"))
         button.setIconSize(QSize(18, 18))
         button.setCheckable(action.isCheckable())
         button.clicked.connect(lambda _=False: action.trigger())

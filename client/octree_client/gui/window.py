@@ -24,9 +24,11 @@ from octree_client.gui.adding import Adding, dropped_places
 from octree_client.gui.appearance import rgb
 from octree_client.gui.dims_bar import DimsBar
 from octree_client.gui.files import Files
+from octree_client.gui.focus import FocusMark, order_focus
 from octree_client.gui.gestures import Gestures
 from octree_client.gui.layer_commands import LayerCommands
 from octree_client.gui.layer_pictures import LayerPictures
+from octree_client.gui.look_commands import LookCommands
 from octree_client.gui.menus import add_submenu, make_actions, make_menus
 from octree_client.gui.overlays import KeyCard
 from octree_client.gui.panel import SidePanel
@@ -134,6 +136,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.words = Words(self.status_bar, self.stage, self.panel)
         self.pictures = LayerPictures(self.stage.minimap, self.panel.rows)
         self.layer_commands = LayerCommands(self)
+        self.look_commands = LookCommands(self)
         self.adding = Adding(self)
         self._make_actions()
         self._refresh_timer = self._timer(_REFRESH_MS, self.refresh, single=True)
@@ -171,7 +174,8 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.handle.setObjectName("handle")
         self.handle.setFixedWidth(16)
         self.handle.setSizePolicy(QSizePolicy.Fixed, QSizePolicy.Expanding)
-        self.handle.setFocusPolicy(Qt.NoFocus)
+        self.handle.setFocusPolicy(Qt.TabFocus)
+        self.handle.setAccessibleName("Show or hide the panel")
         self.handle.clicked.connect(self.showing.toggle_panel)
         self.panel = SidePanel()
         left = QVBoxLayout()
@@ -187,14 +191,16 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.setStatusBar(self.status_bar)
         self.system = SystemPanel(self)
         self.addDockWidget(Qt.BottomDockWidgetArea, self.system)
-        self.key_card = KeyCard(central)
+        self.key_card = KeyCard(self)
+        self.focus_mark = FocusMark(self, self.canvas.native)
+        self.canvas.native.setAccessibleName("Picture")
         self.setAcceptDrops(True)
         if what:
             self.stage.waiting.tell(f"Opening {readout.shortened(what, 80)} …")
             self.status_bar.tell_connection(readout.connection_message("connecting", ""), self.showing.theme)
 
     def _make_actions(self) -> None:
-        self.actions_by_name: dict[str, QAction] = make_actions(self, self.command)
+        self.actions_by_name: dict[str, QAction] = make_actions(self, self.stage, self.command)
         self.menus: dict[str, QMenu] = make_menus(self, self.actions_by_name)
         add_submenu(self.menus["File"], self.actions_by_name["paste"], "Open recent", self.adding.fill_recent)
         add_submenu(
@@ -209,9 +215,16 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
             else:
                 self.stage.tools.add(self.actions_by_name[tool[0]], *tool)
 
+    def _order_focus(self) -> None:
+        tools = self.stage.tools.buttons.values()
+        below = self.dims_bar.controls_in_order()
+        order_focus([self.canvas.native, *tools, *below, self.handle, *self.panel.controls_in_order()])
+
     def command(self, name: str) -> Callable[[], None]:
         """What an action of `keys` calls."""
-        parts = (self, self.gestures, self.showing, self.layer_commands, self.adding, self.files)
+        parts = (
+            self, self.gestures, self.showing, self.layer_commands, self.look_commands, self.adding, self.files,
+        )  # fmt: skip
         call = next(getattr(part, name) for part in parts if hasattr(part, name))
 
         def run() -> None:
@@ -293,6 +306,8 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.viewer.layers.events.removed.connect(self._layers_changed)
         self.stage.waiting.tell("")
         self.panel.show_viewer(self.viewer, self.command)
+        self.dims_bar.on_rebuilt = self._order_focus
+        self._order_focus()
         self.dims_bar.show_dims(self.viewer.dims)
         self.system.show_viewer(self.viewer)
         self.dims_bar.set_play(self.showing.remembered.fps, self.showing.remembered.play_mode)
@@ -350,6 +365,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
                 self.viewer.close()
             else:
                 self.canvas.close()
+            self.focus_mark.leave()
             self.files.close()
             self.adding.close()
             self._remember()

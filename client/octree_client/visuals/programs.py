@@ -108,7 +108,7 @@ class Programs:
         if program is None:
             fading = variant.part == "fading"
             shader = fragment_shader(self._kind, variant, _STATUSES)
-            program = self._programs[variant] = gloo.Program(vertex_shader(fading), shader)
+            program = self._programs[variant] = gloo.Program(vertex_shader(variant), shader)
             for name, value in self._uniforms.items():
                 if variant.part != "bare" or name in _BARE:
                     program[name] = value

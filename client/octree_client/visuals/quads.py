@@ -26,7 +26,8 @@ from octree_protocol.keys import CellStatus
 #: One vertex; every field is a vec4 of float32, pairs are (x, y).
 #:
 #: ``a_corner``  clip position, then the continuous voxel coordinates from the own chunk's corner
-#: ``a_tile``    texel of the own tile's corner in the atlas, then the own chunk's shape in voxels
+#: ``a_tile``    texel of the own tile's corner in the atlas, then how many voxels are left until the image
+#:               or the next chunk ends, whichever is nearer
 #: ``a_sides``   tiles of the neighbours above, left, right, below; -1 where there is none
 #: ``a_corners`` tiles of the neighbours above left, above right, below left, below right; -1 where there is none
 #: ``a_state``   nominal chunk shape of the level, level minus ideal level, `CellStatus`; `NO_DATA` is added to it
@@ -124,7 +125,7 @@ def build_quads(
     row, column = np.divmod(np.maximum(tile, 0.0), atlas_columns)
     same[:, 0] = column * tile_shape[1]
     same[:, 1] = row * tile_shape[0]
-    same[:, 3:1:-1] = np.minimum(chunk, known[:, 10:] - first)
+    same[:, 3:1:-1] = np.minimum(2.0 * chunk, known[:, 10:] - first)
     same[:, 4:12] = _neighbour_tiles(pieces, resident) if neighbours else -1.0
     same[:, 13:11:-1] = chunk
     same[:, 14] = given[:, 0] - ideal_level

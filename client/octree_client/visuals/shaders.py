@@ -11,6 +11,10 @@ from octree_client.colormaps import LABEL_COLOURS
 from octree_client.texture import TextureKind
 from octree_client.visuals.variants import Variant
 
+#: Boxes on each side of a fragment, at most, in which a contour's shader looks for other labels: of contours up to so
+#: many logical pixels, no label slips through that a pixel shows.
+CONTOUR_STEPS = 4
+
 _VERTEX_SHADER = """
 // Where the view is in the camera that the vertices were made for: scale, then offset.
 uniform vec4 u_view;
@@ -26,6 +30,9 @@ varying vec4 v_tile;
 varying vec4 v_sides;
 varying vec4 v_corners;
 varying vec4 v_state;
+#if CONTOUR
+varying vec4 v_end;
+#endif
 
 #if FADING
 // The same of what stood there before; in b_corner, how far the piece has faded in comes first.
@@ -44,16 +51,23 @@ varying vec4 v_before_state;
 void main() {
     gl_Position = vec4(a_corner.xy * u_view.xy + u_view.zw, 0.0, 1.0);
     v_voxel = a_corner.zw;
-    v_tile = a_tile;
+    v_tile = vec4(a_tile.xy, min(a_tile.zw, a_state.xy));
     v_sides = a_sides;
     v_corners = a_corners;
     v_state = a_state;
 #if FADING
     v_before_voxel = b_corner.zwx;
-    v_before_tile = b_tile;
+    v_before_tile = vec4(b_tile.xy, min(b_tile.zw, b_state.xy));
     v_before_sides = b_sides;
     v_before_corners = b_corners;
     v_before_state = b_state;
+#endif
+#if CONTOUR
+    v_end.xy = a_tile.zw;
+    v_end.zw = v_end.xy;
+#if FADING
+    v_end.zw = b_tile.zw;
+#endif
 #endif
 }
 """
@@ -70,6 +84,12 @@ varying vec4 v_before_tile;
 varying vec4 v_before_sides;
 varying vec4 v_before_corners;
 varying vec4 v_before_state;
+#endif
+#if CONTOUR
+varying vec4 v_end;
+#define END(pair) , v_end.pair
+#else
+#define END(pair)
 #endif
 
 uniform sampler2D u_atlas;
@@ -94,7 +114,7 @@ uniform float u_entries;   // of the colour map
 #if LABELS
 uniform vec4 u_selected;    // bytes of a label
 uniform float u_selection;  // 0: all labels, 1: the selected one alone
-uniform float u_contour;    // pixels
+uniform float u_contour;    // logical pixels
 #endif
 
 #if LINEAR || CONTOUR
@@ -112,6 +132,9 @@ struct Place {
     vec4 sides;
     vec4 corners;
     vec4 state;
+#if CONTOUR
+    vec2 end;  // of the image, or of the next chunk
+#endif
 };
 
 VALUE sample_image(Place p) {
@@ -165,28 +188,47 @@ VALUE sample_image(Place p) {
 }
 
 #if CONTOUR
-// The label at a place of the picture that need not lie in the own chunk; there, the nearest that is known.
+// The label of a voxel of the picture that need not lie in the own chunk; where none is known, the nearest that is.
 vec4 label_at(vec2 place, Place p) {
-    vec2 corner = p.tile.xy, shape = p.tile.zw;
-    bool left = place.x < 0.0, right = place.x >= shape.x;
-    bool above = place.y < 0.0, below = place.y >= shape.y;
-    float side = left ? p.sides.y : right ? p.sides.z : -1.0;
-    float next = above ? p.sides.x : below ? p.sides.w : -1.0;
+    vec2 shape = p.tile.zw;
+    vec2 at = min(place, p.end - 0.5);  // beyond that the image ends
+    bool left = at.x < 0.0, right = at.x >= shape.x;
+    bool above = at.y < 0.0, below = at.y >= shape.y;
+    float side = left ? p.sides.y : p.sides.z;
+    float next = above ? p.sides.x : p.sides.w;
     vec2 pair = above ? p.corners.xy : p.corners.zw;
-    float there = (left || right) ? ((above || below) ? (left ? pair.x : pair.y) : side) : next;
-    bool beyond = left || right || above || below;
-    if (!beyond || there < -0.5) return FETCH(corner + min(floor(clamp(place, vec2(0.0), shape)), shape - 1.0));
-    vec2 moved = vec2(left ? place.x + p.state.x : right ? place.x - shape.x : place.x,
-                      above ? place.y + p.state.y : below ? place.y - shape.y : place.y);
-    return FETCH(corner_of(there) + floor(clamp(moved, vec2(0.0), p.state.xy - 1.0)));
+    float diagonal = left ? pair.x : pair.y;
+    bool beside = left || right, along = above || below;
+    float there = beside ? (along ? diagonal : side) : next;
+    bool known = (beside || along) && there > -0.5;
+    vec2 moved = vec2(left ? at.x + p.state.x : right ? at.x - shape.x : at.x,
+                      above ? at.y + p.state.y : below ? at.y - shape.y : at.y);
+    vec2 corner = known ? corner_of(there) : p.tile.xy;
+    return FETCH(corner + floor(known ? max(moved, 0.0) : clamp(at, vec2(0.0), shape - 0.5)));
 }
 
+// Whether another label lies nearer than the contour is thick, by Euclid's distance from the pixel's middle. What is
+// looked at are boxes: voxels, where they are larger than pixels, and else what the pixels show; of contours so thick
+// that these are too many, larger ones, which narrower labels may slip through.
 bool is_border(vec4 label, Place p) {
-    vec2 pixel = fwidth(p.voxel) * u_contour;
-    for (int n = 0; n < 9; n++) {
-        vec2 step = vec2(mod(float(n), 3.0), floor(float(n) / 3.0)) - 1.0;
-        vec4 other = label_at(p.voxel + step * pixel, p);
-        if (any(greaterThan(abs(other - label), vec4(0.001)))) return true;
+    vec2 pixel = max(fwidth(p.voxel), vec2(1.0e-9)) * u_pixel;
+    vec2 reach = pixel * u_contour;
+    vec2 box = max(vec2(1.0), max(pixel, reach / CONTOUR_STEPS));
+    vec2 first = vec2(box.x > 1.0 ? p.voxel.x - 0.5 * box.x : floor(p.voxel.x),
+                      box.y > 1.0 ? p.voxel.y - 0.5 * box.y : floor(p.voxel.y));
+    float most = min(ceil(reach.y / box.y), CONTOUR_STEPS);
+    for (float row = -most; row < most + 0.5; row += 1.0) {
+        float low = first.y + row * box.y;
+        float down = max(max(low - p.voxel.y, p.voxel.y - low - box.y), 0.0) / pixel.y;
+        float wide = sqrt(max(u_contour * u_contour - down * down, 0.0)) * pixel.x;
+        float last = min(ceil(wide / box.x), CONTOUR_STEPS);
+        for (float column = -last; column < last + 0.5; column += 1.0) {
+            float start = first.x + column * box.x;
+            float across = max(max(start - p.voxel.x, p.voxel.x - start - box.x), 0.0) / pixel.x;
+            vec4 other = label_at(vec2(start, low) + 0.5 * box, p);
+            if (down * down + across * across < u_contour * u_contour
+                && any(greaterThan(abs(other - label), vec4(0.001)))) return true;
+        }
     }
     return false;
 }
@@ -243,13 +285,14 @@ vec4 shade(Place p) {
 }
 
 void main() {
-    vec4 colour = shade(Place(v_voxel, v_tile, v_sides, v_corners, v_state));
+    vec4 colour = shade(Place(v_voxel, v_tile, v_sides, v_corners, v_state END(xy)));
 #if FADING
     // What would be drawn without the new piece and what will be, mixed as light; only that is blended.
     float status = v_before_state.w;
     vec4 before = vec4(0.0);
     if (status < NO_DATA - 0.5) {
-        before = shade(Place(v_before_voxel.xy, v_before_tile, v_before_sides, v_before_corners, v_before_state));
+        before = shade(Place(v_before_voxel.xy, v_before_tile, v_before_sides, v_before_corners,
+                             v_before_state END(zw)));
     } else if (status < NOTHING - 0.5) {
         before = hatch(v_before_voxel.xy / floor(v_before_tile.zw + 0.5), abs(status - NO_DATA - FAILED) < 0.5);
     }
@@ -321,9 +364,10 @@ vec4 put_out_mixed(vec4 before, vec4 after, float share) {
 """
 
 
-def vertex_shader(fading: bool) -> str:
-    """The vertex shader; `fading` pieces carry what stood there before them, too."""
-    return f"#define FADING {int(fading)}\n" + _VERTEX_SHADER
+def vertex_shader(variant: Variant) -> str:
+    """The vertex shader of a variant."""
+    fading, contour = variant.part == "fading", variant.contour
+    return f"#define FADING {int(fading)}\n#define CONTOUR {int(contour)}\n" + _VERTEX_SHADER
 
 
 def fragment_shader(kind: TextureKind, variant: Variant, statuses: dict[str, int]) -> str:
@@ -349,6 +393,7 @@ def fragment_shader(kind: TextureKind, variant: Variant, statuses: dict[str, int
     lines = [f"#define {name} {int(value)}" for name, value in switches.items()]
     lines += [f"#define {name} {value}.0" for name, value in statuses.items()]
     weights = ", ".join(f"{pow(256, byte, LABEL_COLOURS)}.0" for byte in range(4))
+    lines.append(f"#define CONTOUR_STEPS {CONTOUR_STEPS}.0")
     lines.append(f"#define WEIGHTS vec4({weights})")
     parts = [_PUT_OUT]
     if fading or variant.part == "bare":

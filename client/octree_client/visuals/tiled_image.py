@@ -157,9 +157,8 @@ class TiledImage(Shading):
                 self._drawn.add(now.drawn(part))
                 draw_quads(context, self._programs[now.variant(part)], buffer.indices, first, count, view)
 
-    def warm_up(self, lowest: bool, fades: bool, most: int = 1) -> bool:
-        """Have GL compile some of what one change of the look would need. Within a canvas' context, but in no frame:
-        nothing is drawn.
+    def cold(self, lowest: bool, fades: bool) -> list[Drawn]:
+        """What GL has not drawn with yet, of all that one change of the look would need, the likeliest first.
 
         Parameters
         ----------
@@ -167,29 +166,22 @@ class TiledImage(Shading):
             As of `draw`.
         fades
             Whether pieces fade in.
-        most
-            Programs to draw with.
-
-        Returns
-        -------
-        bool
-            Whether something is still to be compiled.
         """
-        cold = [one for one in likely(self.switches(lowest, fades), self.kind.labels) if one not in self._drawn]
+        return [one for one in likely(self.switches(lowest, fades), self.kind.labels) if one not in self._drawn]
+
+    def warm(self, one: Drawn) -> None:
+        """Have GL compile something, by a triangle without area. Within a canvas' context."""
         context = get_current_canvas().context
         if self._nothing is None:
             self._nothing = gloo.IndexBuffer(np.zeros(3, np.uint32))
-        for one in cold[:most]:
-            # GL compiles when it draws, if only a triangle of no area.
-            set_blending(context, one.blend)
-            self._programs[one.variant].draw("triangles", self._nothing)
-            self._drawn.add(one)
-        return len(cold) > most
+        set_blending(context, one.blend)
+        self._programs[one.variant].draw("triangles", self._nothing)
+        self._drawn.add(one)
 
     @property
-    def compiled(self) -> int:
-        """How many combinations of program and blend state GL has drawn with."""
-        return len(self._drawn)
+    def compiled(self) -> tuple[int, int]:
+        """How many programs were made, and with how many pairs of program and blend state GL has drawn."""
+        return self._programs.made, len(self._drawn)
 
     def resize(self, rows: int, moves: Sequence[tuple[int, int]]) -> bool:
         """Have another number of rows of tiles. Within a frame of a canvas.
