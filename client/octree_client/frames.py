@@ -81,13 +81,7 @@ def draw_layers(
     planned = time.thread_time() if busy else cpu
     left = min(max(own_ms - (planned - cpu) * 1e3 - rest_ms, _UPLOAD_LEAST_MS), _UPLOAD_MOST_MS)
     for place, layer in enumerate(busy):
-        visual = layer.pager.atlas.visual
-
-        def flush(visual=visual) -> None:  # type: ignore[no-untyped-def]
-            context.glir.associate(visual.atlas.texture.glir)
-            context.flush_commands()
-
-        frame = layer.pager.page(left / (len(busy) - place), work.uploads == 0, flush)
+        frame = layer.pager.page(left / (len(busy) - place), work.uploads == 0, context)
         left = max(0.0, left - frame.spent_ms)
         work.uploads += frame.uploads
     paged = time.thread_time() if busy else cpu

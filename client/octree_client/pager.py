@@ -54,6 +54,9 @@ _LEAST_BYTES = 256 << 10
 #: Milliseconds of a frame for uploads of what nobody sees yet.
 _IDLE_MS = 0.8
 
+#: No frame uploads more of what may come next.
+_AHEAD_MOST = 48
+
 #: What is prefetched goes into VRAM too, while nothing else does, if that holds so many times the view.
 _ROOMY = 4
 
@@ -232,7 +235,7 @@ class LayerPager:
         self._frame.plan_ms = (time.perf_counter() - began) * 1e3
         return bool(self._candidates)
 
-    def page(self, budget_ms: float, first: bool, flush: Callable[[], None]) -> LayerFrame:
+    def page(self, budget_ms: float, first: bool, context: Any) -> LayerFrame:
         """Upload the best of what `plan` found, within a budget.
 
         Parameters
@@ -240,8 +243,8 @@ class LayerPager:
         first
             Nothing was uploaded in this frame yet: something is in any case. The same if parts of the view are blank,
             which a single coarse chunk ends.
-        flush
-            Executes GL's queue now, so that slots are free to be given away once it returns.
+        context
+            Of the canvas.
         """
         began, cpu = time.perf_counter(), time.thread_time()
         if self._candidates and self._candidates[0].tier is not Tier.VISIBLE:
@@ -265,7 +268,7 @@ class LayerPager:
                 self._used,
                 spare,
                 self._see,
-                flush,
+                context,
             )
             resident = self.atlas.tiles.resident(self.position)
             came = (one.chunk for one in planned if one.spares and one.chunk in resident)
@@ -376,6 +379,8 @@ class LayerPager:
             tiles = self.atlas.tiles
             room = tiles.capacity if tiles.capacity > _ROOMY * len(self._used) else tiles.free
             for place, entries in self.said.ahead.items():
+                if len(found) >= _AHEAD_MOST:
+                    break
                 found += self._candidates_of(entries, place)
             found = found[:room]
         return found

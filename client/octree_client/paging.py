@@ -5,13 +5,13 @@ Knows nothing of GL, and does not look at a clock: it is told how long uploads t
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from octree_client.camera import PlaneLevel
 from octree_client.cover import PlaneChunk
 from octree_protocol.keys import ChunkKey, Tier
-from octree_protocol.messages import Wanted
+from octree_protocol.messages import Ready, Wanted
 
 _MIB = 1.0 / (1 << 20)
 
@@ -22,6 +22,7 @@ class Candidate(NamedTuple):
 
     chunk: PlaneChunk
     nbytes: int
+    slot: Ready
     tier: Tier = Tier.VISIBLE
     relative_level: int = 0
     priority: int = 0
@@ -32,7 +33,7 @@ class Candidate(NamedTuple):
 def candidates(
     entries: Iterable[tuple[PlaneChunk, Wanted]],
     resident: Container[PlaneChunk],
-    ready: Container[ChunkKey],
+    ready: Mapping[ChunkKey, Ready],
     levels: Sequence[PlaneLevel],
     texel_bytes: int,
     ideal: int,
@@ -45,16 +46,18 @@ def candidates(
     entries
         Chunks of a plane, with what was said of them to the daemon.
     resident, ready
-        Chunks that are in VRAM, and names of those that lie in a slot.
+        Chunks that are in VRAM, and where those lie that are in a slot.
     ideal
         Level of the cells in view.
     place
         The position that the plane is at, if it is another one than that which is shown.
     """
+    slot_of = ready.get
     return [
         Candidate(
             chunk,
             levels[chunk[0]].chunk[0] * levels[chunk[0]].chunk[1] * texel_bytes,
+            slot,
             wanted.tier,
             wanted.relative_level,
             wanted.priority,
@@ -62,7 +65,7 @@ def candidates(
             place is None and chunk[0] == ideal and wanted.tier is Tier.VISIBLE,
         )
         for chunk, wanted in entries
-        if chunk not in resident and wanted.key in ready
+        if chunk not in resident and (slot := slot_of(wanted.key)) is not None
     ]
 
 
@@ -127,7 +130,7 @@ class UploadCost:
 
 
 def _rank(candidate: Candidate) -> tuple[int, int, int]:
-    return candidate[2], -candidate[3], candidate[4]
+    return candidate[3], -candidate[4], candidate[5]
 
 
 def plan_uploads(

@@ -137,6 +137,8 @@ class PlaneGrids:
 
 def _factor(fine: AxisGrid, coarse: AxisGrid) -> int:
     """How many cells of `fine` make a cell of `coarse`; 0 unless every coarse border is a fine one."""
+    if coarse.count == 1:
+        return fine.count  # whatever its chunk is: the level has no border within the image
     factor = round(coarse.step / fine.step)
     if factor < 1 or -(-fine.count // factor) != coarse.count:
         return 0

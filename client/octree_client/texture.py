@@ -17,6 +17,9 @@ from vispy.gloo.context import get_current_canvas
 
 from octree_protocol.errors import OctreeError
 
+#: Of texels with so many bytes a component.
+_GL_TYPES = {1: gl.GL_UNSIGNED_BYTE, 2: gl.GL_UNSIGNED_SHORT, 4: gl.GL_FLOAT}
+
 #: Tiles of an atlas along one edge, at most.
 TILES_PER_EDGE = 255
 
@@ -250,15 +253,15 @@ class AtlasTexture:
 
     Notes
     -----
-    The upload is deferred: vispy reads the array when the context's queue is flushed, at the next draw. Until then
-    the array is held here, so that its memory stays mapped, and its content must not change; `flushed` lets it go.
+    Uploads are deferred until `send`, in a frame. Until then the array is held here, so that its memory stays mapped,
+    and its content must not change.
     """
 
     def __init__(self, tile_shape: tuple[int, int], kind: TextureKind, grid: tuple[int, int]) -> None:
         self.tile_shape = tile_shape
         self.kind = kind
         self.rows, self.columns = grid
-        self._pending: list[NDArray[Any]] = []
+        self._pending: list[tuple[int, NDArray[Any]]] = []
         self._target: Any = None
         shape = (self.rows * tile_shape[0], self.columns * tile_shape[1], kind.channels)
         self.texture: Any = gloo.Texture2D(
@@ -292,7 +295,7 @@ class AtlasTexture:
 
     @property
     def pending(self) -> int:
-        """Arrays that are still to be read by the next flush."""
+        """Arrays that `send` has still to read."""
         return len(self._pending)
 
     def upload(self, tile: int, data: NDArray[Any]) -> None:
@@ -303,7 +306,7 @@ class AtlasTexture:
         tile
             0 .. `tiles` - 1.
         data
-            (h, w) or (h, w, samples), not larger than the tile; its memory must stay as it is until `flushed`.
+            (h, w) or (h, w, samples), not larger than the tile; its memory must stay as it is until `send`.
 
         Raises
         ------
@@ -315,19 +318,34 @@ class AtlasTexture:
         texels = to_texels(data, self.kind)
         if texels.shape[0] > self.tile_shape[0] or texels.shape[1] > self.tile_shape[1]:
             raise TextureError(f"data of shape {data.shape} in a tile of {self.tile_shape}")
-        self._pending.append(texels)
-        # One tile alone fills its texture: vispy would take that for a resize, which this texture refuses.
-        self.texture.glir.command(
-            "DATA",
-            self.texture.id,
-            self.corner(tile),
-            texels.reshape(*texels.shape[:2], self.kind.channels),
-        )
+        self._pending.append((tile, texels))
+
+    def send(self, context: Any) -> None:
+        """Put what was uploaded into video memory, and do what else stands in the context's queue; the arrays are read
+        when it returns. Within a frame.
+
+        The texture is bound once for all: gloo binds, looks names up and sets the alignment for each.
+        """
+        context.glir.associate(self.texture.glir)
+        context.flush_commands()
+        if not self._pending:
+            return
+        known = context.shared.parser.get_object(self.texture.id)
+        known.activate()
+        components = known._shape_formats[1]
+        gl.glPixelStorei(gl.GL_UNPACK_ALIGNMENT, 1)
+        for tile, texels in self._pending:
+            y, x = self.corner(tile)
+            kind = _GL_TYPES[texels.dtype.itemsize]
+            gl.glTexSubImage2D(gl.GL_TEXTURE_2D, 0, x, y, components, kind, texels)
+        gl.glPixelStorei(gl.GL_UNPACK_ALIGNMENT, 4)
+        self._pending.clear()
 
     def read(self, tile: int, voxel: tuple[int, int]) -> NDArray[np.float32]:
         """What GL holds of a voxel (down, across) of a tile, as `TextureKind.value_of` takes it. Within a canvas'
         context; waits until GL has drawn what it was told to."""
         context = get_current_canvas().context
+        self.send(context)
         if self._target is None:
             self._target = gloo.FrameBuffer(color=self.texture)
         down, across = self.corner(tile)
@@ -339,10 +357,6 @@ class AtlasTexture:
             self._target.deactivate()
             context.flush_commands()
         return np.frombuffer(raw, np.float32)
-
-    def flushed(self) -> None:
-        """The queue has been flushed: the arrays are in video memory, and nothing reads them any more."""
-        self._pending.clear()
 
     def close(self) -> None:
         """Free the video memory at the context's next flush."""

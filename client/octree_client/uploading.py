@@ -40,7 +40,7 @@ def upload_chunks(
     used: set[int],
     spare: list[int],
     see: Callable[[int, NDArray[Any]], None],
-    flush: Callable[[], None],
+    context: Any,
 ) -> Uploaded:
     """Upload what was planned, in its order, until no tile can be had.
 
@@ -60,8 +60,8 @@ def upload_chunks(
         Those of them that may go for a chunk in view, if no other can.
     see
         Called with the level and the voxels of each, before it is uploaded.
-    flush
-        Executes GL's queue now, so that slots are free to be given away once it returns.
+    context
+        Of the canvas: what was uploaded is in video memory when this returns, and its slots may be given away.
     """
     done: list[tuple[Position, PlaneChunk, Ready]] = []
     nbytes = 0
@@ -71,16 +71,15 @@ def upload_chunks(
 
     for candidate in planned:
         chunk, template = candidate.chunk, template_of(candidate.place)
-        place, key = template.position, template.key(chunk)
-        one = ready[key]
+        place, one = template.position, candidate.slot
         try:
             if not arena.is_current(one):
-                del ready[key]  # given away since; what is wanted will be announced anew
+                ready.pop(one.key, None)  # given away since; what is wanted will be announced anew
                 continue
             data = template.cut(arena.array(one), chunk[0])
         except OctreeError as error:
             log.warning("%s", error)
-            del ready[key]
+            ready.pop(one.key, None)
             continue
         tile = atlas.tiles.assign(place, chunk, frame, used, spare if candidate.spares else ())
         if tile is None:
@@ -94,8 +93,7 @@ def upload_chunks(
             atlas.kept.put(place, chunk, data, in_view)
         done.append((place, chunk, one))
         nbytes += candidate.nbytes
-    flush()
-    atlas.visual.flushed()
+    atlas.visual.send(context)
     for place, chunk, one in done:
         if not arena.is_current(one):
             # The slot was given to another chunk while GL read it: the tile may hold parts of both.

@@ -123,5 +123,4 @@ class Scene:
         self.image.set_frame(pieces, self.resident, ideal, camera)
         canvas.handlers.on_draw = self.image.draw
         picture = canvas.render()
-        self.image.flushed()
         return picture

@@ -180,9 +180,7 @@ def test_closing_frees_what_lives_in_the_context(open_any: Any, backend: str) ->
             atlas.upload(tile, data)
 
         def flush(atlas: AtlasTexture = atlas) -> None:
-            context = get_current_canvas().context
-            context.glir.associate(atlas.texture.glir)
-            context.flush_commands()
+            atlas.send(get_current_canvas().context)
 
         canvas.handlers.on_draw = flush
         canvas.draw_now(finish=True)

@@ -43,7 +43,6 @@ def draw(canvas: Any, scene: Scene, camera: Camera, pieces: Any, fading: Any = (
     scene.image.set_frame(pieces, scene.resident, 0, camera, fading)
     canvas.handlers.on_draw = lambda: scene.image.draw(lowest)
     picture = canvas.render()
-    scene.image.flushed()
     return picture[..., :3].astype(float)
 
 

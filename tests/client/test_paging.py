@@ -19,9 +19,13 @@ from octree_client.prefetch import prefetch_cells, prefetch_range
 from octree_client.slices import KeyTemplate
 from octree_client.working_set import base_chunks, working_set
 from octree_protocol.geometry import Axis, Dataset, Level
-from octree_protocol.keys import Tier
+from octree_protocol.keys import ChunkKey, Tier
+from octree_protocol.messages import Ready
 
 TILE_BYTES = 256 * 256 * 2
+
+#: Where chunks lie plays no part in what is uploaded first.
+SLOT = Ready(ChunkKey(0, 0, (0, 0)), 0, 0, "<u2", (256, 256))
 CANDIDATES = st.lists(
     st.builds(
         Candidate,
@@ -59,10 +63,10 @@ def test_the_budget_is_kept_and_the_best_go_first(ready: list[Candidate], budget
 
 
 def test_coverage_goes_before_ideal_and_prefetch_last() -> None:
-    ideal = Candidate((0, 1, 1), TILE_BYTES, priority=3)
-    centre = Candidate((0, 1, 2), TILE_BYTES, priority=1)
-    above = Candidate((2, 0, 0), TILE_BYTES, relative_level=2, priority=9)
-    later = Candidate((0, 9, 9), TILE_BYTES, Tier.PREFETCH)
+    ideal = Candidate((0, 1, 1), TILE_BYTES, SLOT, priority=3)
+    centre = Candidate((0, 1, 2), TILE_BYTES, SLOT, priority=1)
+    above = Candidate((2, 0, 0), TILE_BYTES, SLOT, relative_level=2, priority=9)
+    later = Candidate((0, 9, 9), TILE_BYTES, SLOT, Tier.PREFETCH)
     assert plan_uploads([later, ideal, above, centre], 9.0, UploadCost(), 99) == [above, centre, ideal, later]
 
 
@@ -131,7 +135,9 @@ def still_camera(levels: Levels, view: Rect, capacity: int, ideal: int, seed: in
         for chunk in ranks:
             if random.random() < 0.5:
                 slots[chunk] = TILE_BYTES
-        ready = [Candidate(c, n, ranks[c].tier, ranks[c].relative_level, ranks[c].priority) for c, n in slots.items()]
+        ready = [
+            Candidate(c, n, SLOT, ranks[c].tier, ranks[c].relative_level, ranks[c].priority) for c, n in slots.items()
+        ]
         seen = {tile: chunk for chunk, tile in resident.items() if tile in in_use}
         for one in plan_uploads(ready, 0.1, cost, cache.available(in_use) + len(spare)):
             # A tile that was given to a chunk of this frame is in use as well.

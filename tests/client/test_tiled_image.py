@@ -391,7 +391,6 @@ def test_what_is_uploaded_is_held_until_the_flush_and_no_longer(canvas: Canvas) 
     assert scene.image.atlas.pending == 2
     canvas.handlers.on_draw = scene.image.draw  # nothing to draw yet: the uploads go all the same
     canvas.render()
-    scene.image.flushed()
     assert scene.image.atlas.pending == 0
     assert not any(command[0] == "DATA" for command in scene.image.atlas.texture.glir._shared._commands)
 

@@ -139,9 +139,8 @@ class TiledImage(Shading):
             Nothing but the background was drawn before: see `blending.blend_state`.
         """
         context = get_current_canvas().context
-        context.glir.associate(self.atlas.texture.glir)
+        self.send(context)
         if self._frame is None or self._wide is None or not self._settled + self._bare + self._fading:
-            context.flush_commands()
             return
         if self._made_of != (self._made_of[0], self.looks_beyond):
             self.set_frame(*self._frame)  # with the neighbours that it did without
@@ -200,10 +199,8 @@ class TiledImage(Shading):
         context = get_current_canvas().context
         old = self.atlas
         new = AtlasTexture(old.tile_shape, self.kind, (rows, old.columns))
-        for texture in (old.texture, new.texture):
-            context.glir.associate(texture.glir)
-        context.flush_commands()
-        old.flushed()
+        for atlas in (old, new):
+            atlas.send(context)
         height, width = old.tile_shape
         parts = [((0, 0), (0, 0), (min(rows, old.rows) * height, old.columns * width))]
         parts += [(old.corner(source), new.corner(target), (height, width)) for source, target in moves]
@@ -218,9 +215,9 @@ class TiledImage(Shading):
         height, width = self.atlas.shape
         return 1.0 / width, 1.0 / height
 
-    def flushed(self) -> None:
-        """The context's queue has been flushed: uploaded arrays are no longer read, their memory may change."""
-        self.atlas.flushed()
+    def send(self, context: Any) -> None:
+        """Put what was uploaded into video memory; see `texture.AtlasTexture.send`."""
+        self.atlas.send(context)
 
     def close(self) -> None:
         """Free what it holds on the GL side at the next flush of its context."""
