@@ -61,7 +61,6 @@ def test_after_the_warm_up_no_change_of_a_look_compiles_anything(canvas: Canvas,
         image.set_frame([bare, *pieces[1:-1]], scene.resident, 0, CAMERA, fading)
         canvas.handlers.on_draw = lambda image=image: image.draw(lowest)
         before = canvas.render()
-        image.flushed()
         while cold := image.cold(lowest, True):
             canvas.between_frames(lambda image=image, one=cold[0]: image.warm(one))
         assert (canvas.render() == before).all(), "what compiles draws nothing"
