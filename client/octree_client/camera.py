@@ -110,11 +110,6 @@ def image_extent(levels: tuple[PlaneLevel, ...]) -> tuple[float, float, float, f
     return y0, x0, finest.voxel_to_world(0, finest.shape[0]), finest.voxel_to_world(1, finest.shape[1])
 
 
-def fitting_camera(levels: tuple[PlaneLevel, ...], canvas: tuple[int, int], margin: float = 1.04) -> Camera:
-    """The camera that shows the whole image with a little room around it."""
-    return camera_on(image_extent(levels), canvas, margin)
-
-
 def camera_on(rect: tuple[float, float, float, float], canvas: tuple[int, int], margin: float = 1.04) -> Camera:
     """The camera that shows a rectangle of the world, (y0, x0, y1, x1), with a little room around it."""
     y0, x0, y1, x1 = rect

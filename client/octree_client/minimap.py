@@ -44,11 +44,6 @@ class Minimap:
         down = min(max(pixel[1] / self.size[1], 0.0), 1.0)
         return y0 + down * (y1 - y0), x0 + across * (x1 - x0)
 
-    def shows_all(self, view: Box) -> bool:
-        """Whether the view holds everything, so that a map tells nothing."""
-        y0, x0, y1, x1 = self.extent
-        return view[0] <= y0 and view[1] <= x0 and view[2] >= y1 and view[3] >= x1
-
     def _at(self, y: float, x: float) -> tuple[float, float]:
         y0, x0, y1, x1 = self.extent
         return (

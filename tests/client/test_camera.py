@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.client.pyramids import Levels, plain_levels, pyramids
 
-from octree_client.camera import Camera, PlaneLevel, fitting_camera, image_extent
+from octree_client.camera import Camera, PlaneLevel, camera_on, image_extent
 from octree_client.level_choice import affordable_level, choose_level, tiles_needed, whole_level
 from octree_client.plane_grid import visible_cells
 
@@ -30,7 +30,7 @@ def test_panning_moves_the_image_with_the_mouse() -> None:
 
 def test_the_fitting_camera_shows_all_of_the_image() -> None:
     levels = plain_levels(5000)
-    y0, x0, y1, x1 = fitting_camera(levels, (300, 700)).view()
+    y0, x0, y1, x1 = camera_on(image_extent(levels), (300, 700)).view()
     ey0, ex0, ey1, ex1 = image_extent(levels)
     assert y0 <= ey0
     assert x0 <= ex0

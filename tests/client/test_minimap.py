@@ -47,5 +47,3 @@ def test_a_click_leads_where_it_points() -> None:
     assert a_map.world_at((100.0, 40.0)) == (300.0, 500.0)
     assert a_map.world_at((-50.0, 900.0)) == (500.0, 0.0)
     assert a_map.rectangle((200.0, 250.0, 300.0, 500.0)) == pytest.approx((50.0, 20.0, 50.0, 20.0))
-    assert a_map.shows_all((0.0, -5.0, 600.0, 1001.0))
-    assert not a_map.shows_all((0.0, -5.0, 600.0, 999.0))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octree_client.camera import Camera, PlaneLevel, fitting_camera, image_extent
+from octree_client.camera import Camera, PlaneLevel, camera_on, image_extent
 from octree_client.canvas import MouseEvent
 from octree_client.navigation import STEP_FACTOR, WHEEL_FACTOR, Navigation, finest_scale
 
@@ -100,7 +100,7 @@ def test_nobody_zooms_out_of_what_makes_sense(pixel: tuple[float, float], factor
     nav = navigation()
     nav.glide(factor, pixel, 0.0)
     nav.step(100.0)
-    whole = fitting_camera(LEVELS, CAMERA.canvas).pixel_size
+    whole = camera_on(image_extent(LEVELS), CAMERA.canvas).pixel_size
     assert finest_scale(LEVELS) / 256 * 0.999 <= nav.camera.pixel_size <= whole * 16 * 1.001
     far = navigation(replace(CAMERA, pixel_size=1e6))
     far.glide(0.5, pixel, 0.0)

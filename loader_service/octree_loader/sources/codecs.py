@@ -24,9 +24,6 @@ blosc.use_threads = False
 #: Decodes (encoded bytes, array of exactly the chunk's bytes to fill); raises `ValueError` or `RuntimeError`.
 Decoder = Callable[[memoryview, NDArray[Any]], None]
 
-#: No chunk may decode to more than this: Blosc's own limit, and what one worker can hold.
-DECODED_BYTES = (1 << 31) - 1
-
 #: Members of one gzip chunk: writers make one. Each further one costs a copy of the rest.
 DEFLATE_MEMBERS = 64
 

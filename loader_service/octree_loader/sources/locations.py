@@ -11,9 +11,6 @@ from typing import NamedTuple
 
 from octree_loader.sources.base import SourceError
 
-#: Schemes of stores that are read through `remote_files`.
-SCHEMES = ("http", "https", "s3", "gs")
-
 _REMOTE = re.compile(r"(?:https?|s3|gs)://", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _ANY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+")
