@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from octree_client.export_metadata import ome_attributes, tiff_metadata
 from octree_client.export_plan import TILE, Box, ExportPlan, pieces, written_chunks
 from octree_client.png_rows import PngRows
+from octree_client.reading import ReadStopped
 from octree_client.session import Image
 from octree_client.thumbnail import coloured
 from octree_protocol.errors import OctreeError
@@ -210,14 +212,14 @@ class _Job:
         total = sum(len(todo) for todo in self._todo)
 
         def read(box: Box) -> NDArray[Any]:
-            found, unreadable = level.read_with_holes(box)
+            found, unreadable = level.read_with_holes(box, self._cancelled)
             for index, reason in unreadable.items():
                 extent = zip(level.chunk_extent(index), self._plan.boxes[number], strict=True)
                 part = tuple((max(low, a), min(high, b)) for (low, high), (a, b) in extent)
                 self._holes[number, index] = Hole(self._plan.level + number, part, reason)
             return found
 
-        with ThreadPoolExecutor(1, "octree-export") as ahead:
+        with ThreadPoolExecutor(1, "octree-export") as ahead, self._stopped_by_errors():
             todo = self._todo[number]
             following = ahead.submit(read, todo[0])
             for position, box in enumerate(todo):
@@ -229,6 +231,17 @@ class _Job:
                 self._done += 1
                 self._progress(self._done, total)
                 yield box, values
+
+    @contextmanager
+    def _stopped_by_errors(self) -> Iterator[None]:
+        """Within, whatever ends the export (Ctrl-C, too) ends the read ahead, for which the pool would wait."""
+        try:
+            yield
+        except ReadStopped:
+            raise ExportCancelled("the export was cancelled") from None
+        except BaseException:
+            self._cancelled.set()
+            raise
 
     # --- OME-Zarr ----------------------------------------------------------------------------------------------------
 

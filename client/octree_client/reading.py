@@ -7,6 +7,7 @@ wants the next ones instead.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,10 @@ _NUDGE = 0.1
 
 class ChunkUnreadable(OctreeError):
     """The daemon could not read a chunk; the text has its reason."""
+
+
+class ReadStopped(OctreeError):
+    """A read was given up by whoever asked for it."""
 
 
 class LevelArray:
@@ -81,25 +86,31 @@ class LevelArray:
         result: NDArray[Any] = data[within]
         return result
 
-    def read_with_holes(self, box: Sequence[tuple[int, int]]) -> tuple[NDArray[Any], dict[tuple[int, ...], str]]:
+    def read_with_holes(
+        self, box: Sequence[tuple[int, int]], stopped: threading.Event | None = None
+    ) -> tuple[NDArray[Any], dict[tuple[int, ...], str]]:
         """A box, and by index the chunks of it that cannot be read, with the reasons: the fill value stands for them.
 
-        Each of them is asked for a second time before it is given up.
+        Each of them is asked for a second time before it is given up. Once `stopped` is set, the read ends.
 
         Raises
         ------
+        ReadStopped
+            If it was.
         ChunkUnreadable
             If nothing comes any more.
         """
         first: dict[tuple[int, ...], str] = {}
         unreadable: dict[tuple[int, ...], str] = {}
-        data = read_box(self._connection, self._dataset, self._number, box, unreadable=first)
+        data = read_box(self._connection, self._dataset, self._number, box, unreadable=first, stopped=stopped)
         for index in first:
             part = [
                 (max(low, a), min(high, b))
                 for (low, high), (a, b) in zip(self._level.chunk_extent(index), box, strict=True)
             ]
-            again = read_box(self._connection, self._dataset, self._number, part, unreadable=unreadable)
+            again = read_box(
+                self._connection, self._dataset, self._number, part, unreadable=unreadable, stopped=stopped
+            )
             data[tuple(slice(low - a, high - a) for (low, high), (a, _) in zip(part, box, strict=True))] = again
         return data, unreadable
 
@@ -150,6 +161,7 @@ def read_box(
     box: Sequence[tuple[int, int]],
     patience: float = 60.0,
     unreadable: dict[tuple[int, ...], str] | None = None,
+    stopped: threading.Event | None = None,
 ) -> NDArray[Any]:
     """A box of a level as an array of its own.
 
@@ -162,9 +174,13 @@ def read_box(
     unreadable
         Takes the chunks that the daemon could not read, with its reasons: they hold the fill value then. Without it,
         the first of them ends the read.
+    stopped
+        Once set, the read is given up within a tenth of a second.
 
     Raises
     ------
+    ReadStopped
+        If it was.
     ChunkUnreadable
         With the daemon's reason; or because nothing came any more.
     """
@@ -172,7 +188,7 @@ def read_box(
     out = np.full([high - low for low, high in box], dataset.fill_value, dtype=np.dtype(dataset.dtype))
     if out.size == 0:
         return out
-    reader = _Reader(connection, dataset, level_number, level, box, out, unreadable)
+    reader = _Reader(connection, dataset, level_number, level, box, out, unreadable, stopped)
     try:
         reader.run(patience)
     finally:
@@ -192,9 +208,11 @@ class _Reader:
         box: Sequence[tuple[int, int]],
         out: NDArray[Any],
         unreadable: dict[tuple[int, ...], str] | None,
+        stopped: threading.Event | None,
     ) -> None:
         self._connection = connection
         self._unreadable = unreadable
+        self._stopped = stopped
         self._dataset = dataset
         self._level_number = number
         self._level = level
@@ -208,13 +226,20 @@ class _Reader:
 
     def run(self, patience: float) -> None:
         self._refill()
+        since = time.monotonic()
         while self._wanted:
-            if not self._something.wait(min(_NUDGE, patience) if self._copied else patience):
+            looks = self._copied or self._stopped is not None
+            came = self._something.wait(min(_NUDGE, patience) if looks else patience)
+            if self._stopped is not None and self._stopped.is_set():
+                raise ReadStopped(f"{self._dataset.name}: the read was given up")
+            if not came:
                 if self._copied:
                     self._want()  # without what has been copied: there may be no room for more beside it
-                    continue
-                why = self._connection.problem or f"no chunk has come for {patience:g} s"
-                raise ChunkUnreadable(f"{self._dataset.name}, level {self._level_number}: {why}")
+                elif time.monotonic() - since >= patience:
+                    why = self._connection.problem or f"no chunk has come for {patience:g} s"
+                    raise ChunkUnreadable(f"{self._dataset.name}, level {self._level_number}: {why}")
+                continue
+            since = time.monotonic()
             self._something.clear()
             for event in self.inbox.take():
                 if isinstance(event, Announce):

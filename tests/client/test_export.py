@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -347,3 +351,30 @@ def test_the_command_line(
     with PillowImage.open(picture) as shown:
         expected = coloured(arrays["float"], (0.0, 10.0), 1.0, colormap_table("magma"))
         assert (np.asarray(shown) == expected[..., :3]).all()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_export_that_is_interrupted_leaves_nothing(tmp_path: Path, number: int, status: int) -> None:
+    """Of an image without end; it is interrupted when the file has begun to grow."""
+    folder = tmp_path / "out"
+    folder.mkdir()
+    code = f"""
+        import sys
+        from octree_client import export
+        from octree_client.cli import main
+        real = export.run_export
+        def told(*arguments, progress, **options):
+            return real(*arguments, progress=lambda done, total: print(done, flush=True), **options)
+        export.run_export = told
+        sys.exit(main(["octree_loader.demo.fractal:mandelbrot", "--export", {str(folder / "a.tif")!r}]))
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "1"
+        assert len(os.listdir(folder)) == 1
+        process.send_signal(number)
+        _, told = process.communicate(timeout=30)
+    assert (process.returncode, told) == (status, "")
+    assert os.listdir(folder) == []

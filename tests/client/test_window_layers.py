@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 from tests.client.window_kit import grab, press, send_mouse, settle
 
 import octree_client
+from octree_client.export import Export, Hole
 from octree_client.links import read_link
 from octree_client.remembered import Remembered
 from octree_loader.demo.pyramid import write_pyramid
@@ -526,4 +530,30 @@ def test_a_region_is_exported(window: Any, tmp_path: Path, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: "not written" in dialog.note.text(), timeout=15000)
     dialog.path.setText(str(tmp_path / "out.jpg"))
     assert not dialog.begin.isEnabled()
+    hole = Hole(1, ((2, 3), (0, 64), (64, 128)), "cells.zarr/1/c/0/1 is truncated")
+    dialog._ended.emit(Export(tmp_path / "out.ome.tif", (hole,), ("z", "y", "x")))
+    qtbot.waitUntil(lambda: "could not be read" in dialog.note.text(), timeout=5000)
+    for words in ("out.ome.tif, but a chunk", "holds 0", "level 1, z 2, y 0–63, x 64–127", "is truncated"):
+        assert words in dialog.note.text()
+    grab(window, "export-with-a-hole")
     dialog.cancel.click()
+
+
+def test_a_window_that_closes_leaves_no_half_export(
+    window: Any, session: octree_client.Session, tmp_path: Path, qtbot: Any
+) -> None:
+    """Also when the daemon says nothing any more: the read is given up with the rest."""
+    press(window, qtbot, "Ctrl+E")
+    dialog = window.files.dialog
+    dialog.region.setCurrentText("everything")
+    dialog.path.setText(str(tmp_path / "out.ome.tif"))
+    assert session.daemon_pid is not None
+    os.kill(session.daemon_pid, signal.SIGSTOP)
+    try:
+        dialog.begin.click()
+        qtbot.waitUntil(lambda: len(os.listdir(tmp_path)) == 1, timeout=10000)
+        window.close()
+        assert os.listdir(tmp_path) == []
+        assert not any(thread.name.startswith("octree-export") for thread in threading.enumerate())
+    finally:
+        os.kill(session.daemon_pid, signal.SIGCONT)

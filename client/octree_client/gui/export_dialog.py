@@ -42,6 +42,9 @@ _FORMATS: tuple[tuple[str, str], ...] = (
 )
 _AS_SHOWN = 2
 
+#: An export that was given up takes away what it wrote within so long. Seconds.
+_GIVEN_UP_S = 5.0
+
 
 class ExportDialog(QDialog):  # type: ignore[misc]
     """See the module."""
@@ -268,6 +271,12 @@ class ExportDialog(QDialog):  # type: ignore[misc]
             self.note.setText("Cancelling …")
         else:
             self.close()
+
+    def give_up(self) -> None:
+        """Cancel, and wait until nothing is left of it: the window closes, and the process may be about to end."""
+        self._cancelled.set()
+        if self._thread is not None:
+            self._thread.join(_GIVEN_UP_S)
 
     def closeEvent(self, event: Any) -> None:
         """Qt's hook: what is being written is given up."""

@@ -37,12 +37,15 @@ class Files(QObject):  # type: ignore[misc]
         self._window = window
         self._writer = PictureWriter(self._written)
         self.job: PictureJob | None = None
+        self.dialog: ExportDialog | None = None
         self._said.connect(window.stage.notice.say, Qt.QueuedConnection)
 
     def close(self) -> None:
         """Tell nobody any more; a picture that is not whole yet is given up."""
         if self.job is not None:
             self.job.close()
+        if self.dialog is not None:
+            self.dialog.give_up()
         self._writer.close()
 
     def save_screenshot(self) -> None:
