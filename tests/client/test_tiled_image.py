@@ -457,6 +457,23 @@ def test_the_overlay_shows_levels_and_outlines_and_leaves_again(canvas: Canvas) 
     assert np.median(warmth[~coarse]) <= 5
 
 
+@pytest.mark.parametrize("ratio", [1.0, 2.0, 3.0])
+def test_lines_and_hatches_are_as_thick_on_every_screen(canvas: Canvas, ratio: float) -> None:
+    level = plane_level((64, 96), (32, 32))
+    scene = Scene([level], [lambda y, x: np.zeros(np.broadcast_shapes(y.shape, x.shape), "u2")])
+    scene.image.overlay, scene.image.pixel_ratio = True, ratio
+    camera = Camera((31.5, 47.5), 1 / 2, CANVAS)
+    pieces = scene.pieces(camera)
+    row = scene.render(canvas, camera, pieces)[30].astype(int).sum(axis=-1)
+    bright = np.flatnonzero(row > row.min() + 60)
+    assert bright.tolist() == [edge + n for edge in (0, 64, 128) for n in range(int(ratio))]
+    scene.image.overlay = False
+    empty = [piece._replace(tile=-1, status=CellStatus.EMPTY) for piece in pieces]
+    hatch = scene.render(canvas, camera, empty)[30, :, 0] > 35
+    starts = np.flatnonzero(hatch[1:] & ~hatch[:-1])
+    assert (np.diff(starts) == 12 * ratio).all()
+
+
 def test_bad_settings_are_refused() -> None:
     scene = Scene([plane_level((32, 32), (32, 32))], [lambda y, x: (y + x).astype("u2")])
     image = scene.image
