@@ -57,7 +57,7 @@ def send_mouse(
     QApplication.sendEvent(to or window.canvas.native, event)
 
 
-def send_wheel(window: Any, at: tuple[float, float], notches: float, *, shift: bool = False) -> None:
+def send_wheel(window: Any, at: tuple[float, float], notches: float, *, shift: bool = False, to: Any = None) -> None:
     from qtpy.QtCore import QPoint, QPointF, Qt
     from qtpy.QtGui import QWheelEvent
     from qtpy.QtWidgets import QApplication
@@ -72,7 +72,7 @@ def send_wheel(window: Any, at: tuple[float, float], notches: float, *, shift: b
         Qt.NoScrollPhase,
         False,
     )
-    QApplication.sendEvent(window.canvas.native, event)
+    QApplication.sendEvent(to or window.canvas.native, event)
 
 
 def press(window: Any, qtbot: Any, key: str) -> None:

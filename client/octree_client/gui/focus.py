@@ -12,12 +12,15 @@ from typing import Any
 
 from qtpy.QtCore import QEvent, QRect, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen
-from qtpy.QtWidgets import QAbstractScrollArea, QApplication, QWidget
+from qtpy.QtWidgets import QAbstractButton, QAbstractScrollArea, QApplication, QComboBox, QScrollArea, QWidget
 
 from octree_client.gui.appearance import DARK, Theme
 
 #: Between a control and its mark, and the mark's breadth. Logical pixels.
 _AWAY, _BREADTH = 2, 2
+
+#: What is scrolled to has so much room around it. Logical pixels.
+_MARGIN = 12
 
 #: What may move a control, or hide it.
 _MOVING = (
@@ -27,6 +30,8 @@ _MOVING = (
     QEvent.Type.Hide,
     QEvent.Type.LayoutRequest,
 )
+
+_RETURN = (Qt.Key_Return, Qt.Key_Enter)
 
 
 class FocusMark(QWidget):  # type: ignore[misc]
@@ -67,10 +72,12 @@ class FocusMark(QWidget):  # type: ignore[misc]
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(inset, inset, -inset, -inset), 6, 6)
         painter.end()
 
-    def eventFilter(self, _watched: Any, event: Any) -> bool:
-        """Qt's hook: the control, or something that it lies in, has moved."""
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """Qt's hook: the control, or something that it lies in, has moved; return does what space does."""
         if event.type() in _MOVING:
             self._put()
+        elif event.type() == QEvent.Type.KeyPress and watched is self.marked and event.key() in _RETURN:
+            return _operate(watched)
         return False
 
     def _moved(self, _before: QWidget | None, now: QWidget | None) -> None:
@@ -86,6 +93,9 @@ class FocusMark(QWidget):  # type: ignore[misc]
             self._chain.append(control)
             control.installEventFilter(self)
             control = control.parentWidget()
+        for widget in self._chain[1:]:
+            if isinstance(widget, QScrollArea):  # Qt scrolls there only from inside
+                widget.ensureWidgetVisible(self._chain[0], _MARGIN, _MARGIN)
         self._put()
 
     def _put(self) -> None:
@@ -103,6 +113,17 @@ class FocusMark(QWidget):  # type: ignore[misc]
         self.setGeometry(ring & self._window.rect())
         self.raise_()
         self.update()
+
+
+def _operate(control: QWidget) -> bool:
+    """Press a button, or open a list, of those that Qt leaves to space; returns whether it is one."""
+    if isinstance(control, QAbstractButton):
+        control.click()
+    elif isinstance(control, QComboBox) and not control.isEditable():
+        control.showPopup()
+    else:
+        return False
+    return True
 
 
 def _is_gone(widget: QWidget) -> bool:

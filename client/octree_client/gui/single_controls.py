@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from qtpy.QtCore import QLocale, QSignalBlocker, Qt
+from qtpy.QtCore import QEvent, QLocale, QSignalBlocker, Qt
 from qtpy.QtGui import QColor, QDoubleValidator, QPainter, QPen
 from qtpy.QtWidgets import (
     QComboBox,
@@ -28,6 +28,8 @@ from octree_client.gui.appearance import DARK, GAP, Theme
 #: Which way each key moves a slider: in single steps, in pages, or to an end.
 _STEPS = {Qt.Key_Left: -1, Qt.Key_Down: -1, Qt.Key_Right: 1, Qt.Key_Up: 1}
 _PAGES = {Qt.Key_PageDown: -1, Qt.Key_PageUp: 1}
+
+_ENDS = (Qt.Key_Home, Qt.Key_End)
 
 #: Steps of a key on a range: this part of it.
 _RANGE_STEPS = 100
@@ -68,6 +70,10 @@ class Slider(QLabeledDoubleSlider):  # type: ignore[misc]
         super().setToolTip(text)
         self._slider.setToolTip(text)
 
+    def event(self, event: Any) -> bool:
+        """Qt's hook: a key that moves it is not the window's."""
+        return _claims(event) or bool(super().event(event))
+
     def keyPressEvent(self, event: Any) -> None:
         """Qt's hook; the library knows no keys."""
         key = event.key()
@@ -75,7 +81,7 @@ class Slider(QLabeledDoubleSlider):  # type: ignore[misc]
             self.setValue(self.value() + _STEPS[key] * self.singleStep())
         elif key in _PAGES:
             self.setValue(self.value() + _PAGES[key] * self.pageStep())
-        elif key in (Qt.Key_Home, Qt.Key_End):
+        elif key in _ENDS:
             self.setValue(self.minimum() if key == Qt.Key_Home else self.maximum())
         else:
             super().keyPressEvent(event)
@@ -101,6 +107,10 @@ class LimitsSlider(QDoubleRangeSlider):  # type: ignore[misc]
             setattr(self._style, f"brush_{state}", theme.accent if state != "disabled" else theme.line)
         self.update()
 
+    def event(self, event: Any) -> bool:
+        """Qt's hook: a key that moves it is not the window's."""
+        return _claims(event) or bool(super().event(event))
+
     def keyPressEvent(self, event: Any) -> None:
         """Qt's hook; the library knows no keys."""
         key = event.key()
@@ -114,7 +124,7 @@ class LimitsSlider(QDoubleRangeSlider):  # type: ignore[misc]
             limits[self.chosen] += _STEPS[key] * step
         elif key in _PAGES:
             limits[self.chosen] += _PAGES[key] * 10 * step
-        elif key in (Qt.Key_Home, Qt.Key_End):
+        elif key in _ENDS:
             limits[self.chosen] = self.minimum() if key == Qt.Key_Home else self.maximum()
         else:
             super().keyPressEvent(event)
@@ -133,6 +143,16 @@ class LimitsSlider(QDoubleRangeSlider):  # type: ignore[misc]
             painter.setPen(QPen(QColor(self._theme.raised), 1.0))
             painter.drawEllipse(self._handleRect(self.chosen).center(), 4, 4)
             painter.end()
+
+
+def _claims(event: Any) -> bool:
+    """Whether Qt asks if a key is the slider's own, rather than a command of the window, and it is."""
+    if event.type() != QEvent.Type.ShortcutOverride or event.modifiers() & ~Qt.KeypadModifier:
+        return False
+    if event.key() in _STEPS or event.key() in _PAGES or event.key() in _ENDS:
+        event.accept()
+        return True
+    return False
 
 
 class PercentField(QDoubleSpinBox):  # type: ignore[misc]
@@ -164,7 +184,6 @@ def small_button(text: str, name: str, tip: str, *, checkable: bool = False) -> 
     found.setAccessibleName(name)
     found.setToolTip(tip)
     found.setCheckable(checkable)
-    found.setAutoDefault(True)  # return presses it as well as space
     found.setFocusPolicy(Qt.TabFocus)
     return found
 

@@ -6,12 +6,13 @@ The daemon is asked by a thread, once a second, and only while the panel is seen
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QRectF, Qt, QTimer, Signal
+from qtpy.QtCore import QRectF, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QPainter
-from qtpy.QtWidgets import QDockWidget, QGridLayout, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractButton, QDockWidget, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from octree_client.gui.appearance import DARK, GAP, Theme
 from octree_client.system_text import (
@@ -35,8 +36,11 @@ _LOOK_MS, _ASK_MS = 250, 1000
 #: Frames in the plot.
 _FRAMES = 300
 
-#: Most of the window's height that it takes. Logical pixels.
-_HEIGHT = 250
+#: The height that it has at first. Logical pixels.
+_HEIGHT = 216
+
+#: From these widths on there is room for four columns, for two, for one. Logical pixels.
+_WIDE, _HALF_WIDE, _LEAST_WIDE = 1060, 760, 400
 
 #: Above this the plot is cut: a hiccup is to be seen, not to make all else flat. Milliseconds.
 _PLOT_MS = 34.0
@@ -60,41 +64,28 @@ class SystemPanel(QDockWidget):  # type: ignore[misc]
         self._asking = False
         self._plot: Any = None
         self._curves: dict[str, Any] = {}
-        body = QWidget()
-        body.setObjectName("systemPanel")
-        body.setAttribute(Qt.WA_StyledBackground)
-        self._row = QHBoxLayout(body)
-        self._row.setContentsMargins(GAP + 4, GAP, GAP + 4, GAP)
-        self._row.setSpacing(2 * GAP)
-        scroll = QScrollArea()
-        scroll.setObjectName("panelScroll")
-        scroll.setWidgetResizable(True)
-        scroll.setVerticalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
-        scroll.setWidget(body)
-        scroll.setMaximumHeight(_HEIGHT)
-        scroll.setMinimumHeight(min(_HEIGHT, 216))
-        self.setWidget(scroll)
-        self._plot_place = QWidget()
-        self._row.addWidget(self._plot_place, 3)
+        self.scroll = _Scroll(self._arrange)
+        body = self.scroll.widget()
+        self._grid = QGridLayout(body)
+        self._grid.setContentsMargins(GAP + 4, GAP, GAP + 4, GAP)
+        self._grid.setHorizontalSpacing(2 * GAP)
+        self._grid.setVerticalSpacing(GAP)
+        self.setWidget(self.scroll)
         self.rates = _Table(numbers=False)
         self.cells = _Table()
         self.pools = _Table()
         self.datasets = _Table()
         self.arena, self.tiles = _BarView(), _BarView()
-        columns: tuple[tuple[tuple[str, QWidget], ...], ...] = (
-            (("FRAMES AND REQUESTS", self.rates),),
-            (("CELLS", self.cells), ("SHARED MEMORY", self.arena), ("VIDEO MEMORY", self.tiles)),
-            (("POOLS", self.pools), ("DATASETS", self.datasets)),
-        )
-        for parts in columns:
-            column = QVBoxLayout()
-            column.setSpacing(4)
-            for title, part in parts:
-                column.addWidget(_heading(title))
-                column.addWidget(part)
-                column.addSpacing(4)
-            column.addStretch(1)
-            self._row.addLayout(column, 2)
+        self._plot_place = QWidget()
+        self._columns: list[QWidget] = [
+            self._plot_place,
+            _column(("FRAMES AND REQUESTS", self.rates)),
+            _column(("CELLS", self.cells), ("SHARED MEMORY", self.arena), ("VIDEO MEMORY", self.tiles)),
+            _column(("POOLS", self.pools), ("DATASETS", self.datasets)),
+        ]
+        self._across = 0
+        self._arrange(_WIDE)
+        self._name_buttons()
         self._look_timer, self._ask_timer = QTimer(self), QTimer(self)
         self._look_timer.setInterval(_LOOK_MS)
         self._ask_timer.setInterval(_ASK_MS)
@@ -103,6 +94,29 @@ class SystemPanel(QDockWidget):  # type: ignore[misc]
         self._answered.connect(self._heard, Qt.QueuedConnection)
         self.visibilityChanged.connect(self._seen)
         self.hide()
+
+    def _name_buttons(self) -> None:
+        """Qt's own buttons in the title have short names, and are for the mouse alone."""
+        found = (self.findChild(QAbstractButton, f"qt_dockwidget_{name}button") for name in ("float", "close"))
+        self._buttons = [button for button in found if button is not None]
+        for button in self._buttons:
+            button.setFocusPolicy(Qt.TabFocus)
+            button.setAccessibleDescription("The panel of the system")
+
+    def controls_in_order(self) -> list[QWidget]:
+        """What Tab goes through."""
+        return [*self._buttons, self.scroll]
+
+    def _arrange(self, width: int) -> None:
+        """As many columns side by side as there is room for; the rest below them."""
+        across = 4 if width >= _WIDE else 2 if width >= _HALF_WIDE else 1
+        if across == self._across:
+            return
+        self._across = across
+        for number, part in enumerate(self._columns):
+            self._grid.addWidget(part, number // across, number % across)
+        for column in range(len(self._columns)):
+            self._grid.setColumnStretch(column, 0 if column >= across else 3 if column == 0 and across == 4 else 2)
 
     def show_viewer(self, viewer: Viewer) -> None:
         """Be about a viewer from now on."""
@@ -164,8 +178,12 @@ class SystemPanel(QDockWidget):  # type: ignore[misc]
         legend.addItem(self._curves["own"], "own work")
         legend.addItem(self._curves["upload"], "of it uploads")
         legend.addItem(self._curves["draw"], "until on the screen")
-        self._row.replaceWidget(self._plot_place, plot)
+        plot.setAccessibleName("What frames cost")
+        plot.setFocusPolicy(Qt.NoFocus)
+        plot.plotItem.setContentsMargins(0, 4, 4, 8)
+        self._grid.replaceWidget(self._plot_place, plot)
         self._plot_place.deleteLater()
+        self._columns[0] = plot
         self._dress_plot()
 
     def _dress_plot(self) -> None:
@@ -235,6 +253,47 @@ class SystemPanel(QDockWidget):  # type: ignore[misc]
             self.pools.tell(pool_rows(status))
             self.datasets.tell(dataset_rows(status))
             self.arena.tell(arena_bar(status))
+
+
+class _Scroll(QScrollArea):  # type: ignore[misc]
+    """What is scrolled up and down, never sideways; `arrange` is told the width that there is."""
+
+    def __init__(self, arrange: Callable[[int], None]) -> None:
+        super().__init__()
+        self._arrange = arrange
+        self.setObjectName("panelScroll")
+        self.setAccessibleName("Figures of the system")
+        self.setFocusPolicy(Qt.TabFocus)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
+        self.setMinimumSize(_LEAST_WIDE, 120)
+        body = QWidget()
+        body.setObjectName("systemPanel")
+        body.setAttribute(Qt.WA_StyledBackground)
+        self.setWidget(body)
+
+    def sizeHint(self) -> QSize:
+        """Qt's hook."""
+        return QSize(_HALF_WIDE, _HEIGHT)
+
+    def resizeEvent(self, event: Any) -> None:
+        """Qt's hook."""
+        self._arrange(self.viewport().width())
+        super().resizeEvent(event)
+
+
+def _column(*parts: tuple[str, QWidget]) -> QWidget:
+    """Parts below each other, each with its title."""
+    found = QWidget()
+    column = QVBoxLayout(found)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(4)
+    for title, part in parts:
+        column.addWidget(_heading(title))
+        column.addWidget(part)
+        column.addSpacing(4)
+    column.addStretch(1)
+    return found
 
 
 def _heading(text: str) -> QLabel:

@@ -218,7 +218,8 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
     def _order_focus(self) -> None:
         tools = self.stage.tools.buttons.values()
         below = self.dims_bar.controls_in_order()
-        order_focus([self.canvas.native, *tools, *below, self.handle, *self.panel.controls_in_order()])
+        panels = [*self.panel.controls_in_order(), *self.system.controls_in_order()]
+        order_focus([self.canvas.native, *tools, *below, self.handle, *panels])
 
     def command(self, name: str) -> Callable[[], None]:
         """What an action of `keys` calls."""
