@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -141,6 +142,11 @@ def _failed(w: Any) -> None:
     w.asked.clear()
 
 
+def _empty(w: Any) -> None:
+    w.viewer.layers.clear()
+    w.asked.clear()
+
+
 def _system_shown(w: Any) -> None:
     w.system.setFloating(False)
     w.system.show()
@@ -204,6 +210,10 @@ CONTROLS: dict[str, Control] = {
     "Quality": Control(active("quality"), lambda w: setattr(w.viewer.layers.active, "quality", 0.0)),
     "Levels and status": Control(active("overlay")),
     "Side panel": Control(lambda w: w.panel._scroll.verticalScrollBar().value()),
+    "Open a file": Control(lambda w: list(w.asked), _empty),
+    "Open a folder (Zarr, planes)": Control(lambda w: list(w.asked), _empty),
+    "Open a path, URL or link": Control(lambda w: list(w.asked), _empty),
+    "Add from a daemon": Control(lambda w: list(w.asked), _empty),
     "Float": Control(lambda w: w.system.isFloating(), _system_shown),
     "Close": Control(lambda w: w.system.isVisible(), _system_shown),
     "Figures of the system": Control(lambda w: w.system.scroll.verticalScrollBar().value(), _system_low),
@@ -235,6 +245,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, window: Any) -> list[str]:
     """What the window asked for, instead of a dialog; what it copied, or was to read again."""
     from qtpy.QtWidgets import QApplication, QFileDialog
 
+    from octree_client.gui.open_dialog import OpenDialog
+    from octree_client.gui.served_dialog import ServedDialog
+
     asked: list[str] = []
     window.asked = asked
 
@@ -243,6 +256,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, window: Any) -> list[str]:
 
     monkeypatch.setattr(QFileDialog, "getSaveFileName", ask("save"))
     monkeypatch.setattr(QFileDialog, "getOpenFileName", ask("open"))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: asked.append("folder") or "")
+    monkeypatch.setattr(OpenDialog, "exec_", lambda _: asked.append("address") or 0)
+    monkeypatch.setattr(ServedDialog, "exec_", lambda _: asked.append("served") or 0)
     monkeypatch.setattr(window.viewer, "retry", lambda: asked.append("retry"))
     QApplication.clipboard().dataChanged.connect(note := lambda: asked.append("copied"))
     yield asked
@@ -597,3 +613,60 @@ def _assert_columns(window: Any, parts: list[Any], across: int, qtbot: Any) -> N
     for part in parts:
         assert body.rect().contains(part.geometry())
         assert part.width() >= part.minimumSizeHint().width(), "texts are cut off"
+
+
+# --- what is opened as labels ---------------------------------------------------------------------------------------
+
+
+def test_an_image_is_opened_as_labels(
+    make_window: Callable[..., Any],
+    session: octree_client.Session,
+    tmp_path: Path,
+    qtbot: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QFileDialog
+
+    from octree_client.gui.open_dialog import FILTERS, OpenDialog
+    from octree_client.gui.served_dialog import ServedDialog
+
+    numbers = np.kron(np.arange(1, 65, dtype="u2").reshape(8, 8), np.ones((150, 150), "u2"))
+    np.save(tmp_path / "numbers.npy", numbers)
+    window = make_window(session.dataset("stack"))  # of its own: its daemons end with it
+    viewer = window.viewer
+
+    def opened(count: int) -> Any:
+        qtbot.waitUntil(lambda: len(viewer.layers) == count, timeout=20000)
+        return viewer.layers[-1]
+
+    def fill(dialog: Any) -> bool:
+        dialog.show()
+        assert not dialog.open.isEnabled()
+        qtbot.keyClicks(dialog.field, str(tmp_path / "numbers.npy"))
+        dialog.choice.setFocus()
+        qtbot.keyClick(dialog.choice, Qt.Key_End)
+        dialog.accept()
+        return bool(dialog.result())
+
+    monkeypatch.setattr(OpenDialog, "exec_", fill)
+    press(window, qtbot, "Ctrl+L")
+    layer = opened(2)
+    assert layer.kind == "labels"
+    assert layer.image.dataset.kind == "labels", "the daemon knows it, too"
+    coarse = layer.image.levels[-1]
+    assert len(layer.image.levels) > 1
+    assert set(np.unique(coarse[:, :])) <= set(range(1, 65)), "no mixtures of numbers"
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "numbers.npy"), FILTERS[1]))
+    press(window, qtbot, "Ctrl+O")
+    assert opened(3).kind == "image"
+
+    def choose_served(dialog: Any) -> bool:
+        (item,) = dialog.list.findItems("channels", Qt.MatchExactly)
+        item.setSelected(True)
+        dialog.kind.setCurrentText("labels")
+        return True
+
+    monkeypatch.setattr(ServedDialog, "exec_", choose_served)
+    press(window, qtbot, "Ctrl+D")
+    assert opened(5).kind == "labels"

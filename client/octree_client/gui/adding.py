@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog, QMessageBox
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
 from octree_client import readout
 from octree_client import session as sessions
+from octree_client.gui.open_dialog import FILTERS, OpenDialog, kind_of_filter
 from octree_client.gui.served_dialog import ServedDialog
-from octree_client.links import BadLink, ViewLink, is_link, may_be_secret, read_link
+from octree_client.links import BadLink, SourceOptions, ViewLink, is_link, may_be_secret, read_link
+from octree_client.looks import LayerKind
 from octree_client.opening import Keep, Opened, Opening
 from octree_client.places import Place, open_places, place_of
 from octree_client.remembered import with_recent
@@ -56,9 +58,9 @@ class Adding(QObject):  # type: ignore[misc]
         """Ask for a file, and open it."""
         if self._window.viewer is None:
             return
-        path, _ = QFileDialog.getOpenFileName(self._window, "Open an image", self._folder())
+        path, chosen = QFileDialog.getOpenFileName(self._window, "Open an image", self._folder(), ";;".join(FILTERS))
         if path:
-            self.add(path)
+            self.add(path, kind_of_filter(chosen))
 
     def open_folder(self) -> None:
         """Ask for a folder, and open it."""
@@ -72,9 +74,9 @@ class Adding(QObject):  # type: ignore[misc]
         """Ask for a path, a URL or a link, and open it."""
         if self._window.viewer is None:
             return
-        text, well = QInputDialog.getText(self._window, "Open", "Path, URL or link (octree://…)")
-        if well and text.strip():
-            self.add(text.strip())
+        dialog = OpenDialog(self._window)
+        if dialog.exec_() and dialog.place:
+            self.add(dialog.place, dialog.kind)
 
     def add_served(self) -> None:
         """Ask which of the images that a daemon serves, and add them."""
@@ -85,24 +87,26 @@ class Adding(QObject):  # type: ignore[misc]
         if dialog.exec_():
             for session, name in dialog.chosen():
                 if session is not None:
-                    self._open(name, partial(_of_session, session, name))
+                    self._open(name, partial(_of_session, session, name), kind=dialog.kind.kind)
                 else:
-                    self.add_place(Place(address=dialog.address(), dataset=name))
+                    self.add_place(Place(address=dialog.address(), dataset=name), dialog.kind.kind)
 
     # --- what is opened ----------------------------------------------------------------------------------------------
 
-    def add(self, text: str) -> None:
-        """Open a path, a URL, or a link; when it is there, it is added."""
+    def add(self, text: str, kind: LayerKind | None = None) -> None:
+        """Open a path, a URL, or a link; when it is there, it is added, as what it says it is, or as `kind`."""
         if is_link(text):
             self.add_link(text)
         elif _is_address(text):
-            self.add_place(Place(address=text))
+            self.add_place(Place(address=text), kind)
         else:
-            self.add_place(Place(text))
+            # A daemon of our own is told, too: coarser levels that it makes of labels are no mixtures of numbers.
+            options = SourceOptions(kind="labels") if kind == "labels" else SourceOptions()
+            self.add_place(Place(text, options=options), kind)
 
-    def add_place(self, place: Place) -> None:
+    def add_place(self, place: Place, kind: LayerKind | None = None) -> None:
         """Open what is at a place."""
-        self._open(place.text, partial(open_places, [place]), recent=place.source)
+        self._open(place.text, partial(open_places, [place]), recent=place.source, kind=kind)
 
     def add_link(self, text: str) -> None:
         """Ask whether a link is to be opened, and show it instead of what is shown."""
@@ -147,16 +151,17 @@ class Adding(QObject):  # type: ignore[misc]
         open_images: Callable[[Keep], Opened],
         *,
         recent: str = "",
+        kind: LayerKind | None = None,
         then: Callable[[Opened], None] | None = None,
     ) -> None:
         opening = Opening(what, open_images)
         self._openings.append(opening)
         self._waiting[id(opening)] = opening
         self._say(f"Opening {readout.shortened(what, 80)} …", readout.BUSY)
-        opening.when_done(lambda: self._done.emit(opening, (recent, then)))
+        opening.when_done(lambda: self._done.emit(opening, (recent, kind, then)))
 
-    def _opened(self, opening: Opening, about: tuple[str, Callable[[Opened], None] | None]) -> None:
-        recent, then = about
+    def _opened(self, opening: Opening, about: tuple[str, LayerKind | None, Callable[[Opened], None] | None]) -> None:
+        recent, kind, then = about
         if self._waiting.pop(id(opening), None) is None or self._window.viewer is None:
             return
         if opening.opened is None:
@@ -171,7 +176,7 @@ class Adding(QObject):  # type: ignore[misc]
         first = not len(self._window.viewer.layers)
         for image in opening.opened.images:
             try:
-                self._window.viewer.add(image)
+                self._window.viewer.add(image, kind=kind)
             except Exception as error:
                 self._say(f"{image.name} cannot be shown: {error}", readout.BAD)
                 return

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from octree_client import session as sessions
+from octree_client.gui.open_dialog import KindChoice
 from octree_client.session import Session
 from octree_protocol.addresses import default_address
 from octree_protocol.errors import OctreeError
@@ -40,8 +41,10 @@ class ServedDialog(QDialog):  # type: ignore[misc]
         column.setSpacing(10)
         row = QHBoxLayout()
         self.field = QLineEdit(default_address())
+        self.field.setAccessibleName("Address of a daemon")
         self.field.setToolTip("Address of a daemon: ipc:///… or tcp://…")
         self.ask = QPushButton("List")
+        self.ask.setAccessibleName("List what it serves")
         self.ask.setAutoDefault(False)
         self.ask.clicked.connect(self._ask)
         self.field.returnPressed.connect(self._ask)
@@ -50,6 +53,7 @@ class ServedDialog(QDialog):  # type: ignore[misc]
         row.addWidget(self.ask)
         column.addLayout(row)
         self.list = QListWidget()
+        self.list.setAccessibleName("Images of daemons")
         self.list.setSelectionMode(QAbstractItemView.ExtendedSelection)
         self.list.itemDoubleClicked.connect(lambda _: self.accept())
         column.addWidget(self.list, 1)
@@ -57,7 +61,10 @@ class ServedDialog(QDialog):  # type: ignore[misc]
         self.note.setObjectName("hint")
         self.note.setWordWrap(True)
         column.addWidget(self.note)
+        self.kind = KindChoice()
         buttons = QHBoxLayout()
+        buttons.addWidget(QLabel("as"))
+        buttons.addWidget(self.kind)
         buttons.addStretch(1)
         for text, call in (("Cancel", self.reject), ("Add", self.accept)):
             button = QPushButton(text)

@@ -36,7 +36,9 @@ class Welcome(QFrame):  # type: ignore[misc]
     def add(self, name: str, action: Any) -> None:
         """A button for an action of the window."""
         keys = action.shortcut().toString()
-        button = self._button(action.text().replace("&", "") + (f"   {keys}" if keys else ""))
+        text = action.text().replace("&", "")
+        button = self._button(text + (f"   {keys}" if keys else ""))
+        button.setAccessibleName(text.rstrip("…"))
         button.clicked.connect(action.trigger)
         self.buttons[name] = button
 
@@ -51,6 +53,7 @@ class Welcome(QFrame):  # type: ignore[misc]
         for place in places[:_RECENT]:
             button = self._button(readout.shortened(place, _PLACE))
             button.setToolTip(place)
+            button.setAccessibleName(f"Open {place}")
             button.clicked.connect(lambda _=False, place=place: open_place(place))
             self._recent.append(button)
             self.recent[place] = button
