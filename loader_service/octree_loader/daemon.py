@@ -14,9 +14,9 @@ from octree_loader.catalog import Catalog
 from octree_loader.config import Config, resolve_cluster, resolve_pools
 from octree_loader.describing import look_apart, look_here
 from octree_loader.fork_server import fork_context
-from octree_loader.health import LoadLog, observe
 from octree_loader.instance import InstanceLock, default_address
 from octree_loader.level_cache import CacheRoot
+from octree_loader.load_log import LoadLog
 from octree_loader.loop import Loop
 from octree_loader.memory import Segment, arena_bytes, remove_dead_segments, shared_directory
 from octree_loader.monitoring.notify import Notifier
@@ -198,7 +198,7 @@ def _make_attendant(config: Config) -> Attendant | None:
 def _be_attended(attendant: Attendant, loop: Loop, server: Server, datasets: tuple[str, ...]) -> None:
     attendant.reached("sockets")
     loop.call(lambda: server.catalog.open_ahead(datasets))
-    attendant.attend(loop.call, lambda: observe(server, datasets), server.catalog.open_ahead)
+    attendant.attend(loop.call, lambda: server.health.observe(datasets), server.catalog.open_ahead)
 
 
 def _obey_signals(loop: Loop, server: Server) -> None:

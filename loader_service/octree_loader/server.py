@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -16,8 +15,9 @@ from collections.abc import Callable, Collection, Sequence
 from octree_loader.builder import Builder
 from octree_loader.catalog import Catalog, voxel_bytes
 from octree_loader.cluster.orders import Cluster
-from octree_loader.health import LoadLog, describe_status
+from octree_loader.health import Health
 from octree_loader.level_cache import LevelCache
+from octree_loader.load_log import LoadLog
 from octree_loader.loop import Loop
 from octree_loader.memory import Segment
 from octree_loader.orders import Outcome
@@ -28,6 +28,7 @@ from octree_loader.scheduling.placement import Offer
 from octree_loader.scheduling.scheduler import Scheduler
 from octree_loader.transport.inline import InlineSender
 from octree_loader.transport.peers import Client, Door, Guard, Peers
+from octree_loader.untold import Untold
 from octree_protocol import PROTOCOL_VERSION, limits
 from octree_protocol.messages import (
     Ack,
@@ -42,7 +43,6 @@ from octree_protocol.messages import (
     Ping,
     Pong,
     Refused,
-    Status,
     ViewerSettings,
     Want,
     Welcome,
@@ -61,24 +61,9 @@ _ROUNDS = 0.5
 _WORK_AHEAD = 0.003
 _BEAT = 0.0015
 
-#: Meanwhile clients beside the first are told together what was loaded for them, so often for each of them, at most
-#: every 8 ms: to wake sixteen processes for a chunk each costs more than the chunks. Seconds.
-_PAUSE_A_CLIENT, _PAUSE_MOST = 0.0005, 0.008
-
 #: Nothing is made in the background until clients have wanted nothing for so long: who has just opened a dataset is
 #: about to look at it, and needs the processors to draw. Seconds.
 _QUIET = 0.4
-
-
-def _both(first: Announce, second: Announce) -> Announce:
-    """Two announcements as one; how long loads take is said as it is by the second."""
-    return Announce(
-        first.ready + second.ready,
-        first.missing + second.missing,
-        first.failed + second.failed,
-        second.load_times or first.load_times,
-        second.progress or first.progress,
-    )
 
 
 class Server:
@@ -120,8 +105,6 @@ class Server:
         self.catalog = catalog
         self.segment = segment
         self.settings = settings
-        self.instance = secrets.token_hex(8)
-        self.began = time.monotonic()
         self._loop = loop
         self._load_log = load_log
         self._notice = ""
@@ -132,9 +115,9 @@ class Server:
         self.builder = Builder(scheduler.cores)
         self._wants_built = 0
         self._demanded = 0.0
-        self._untold: dict[bytes, Announce] = {}
-        self._told = 0.0
+        self._untold = Untold()
         self.peers = Peers(doors, guard, loop, self._obey, self._forget)
+        self.health = Health(secrets.token_hex(8), scheduler, catalog, self.builder, self._pools, self.peers)
         self.inline = InlineSender(segment.view, loop.call, self.peers.send, compression)
 
     # --- the loop ----------------------------------------------------------------------------------------------------
@@ -181,9 +164,7 @@ class Server:
         wake = self.scheduler.next_wakeup(now)
         if wake is not None:
             until = min(until, wake)
-        if self._untold:
-            until = min(until, self._told + self._pause())
-        return max(0.0, until - now)
+        return max(0.0, min(until, self._untold.due(len(self.peers.clients))) - now)
 
     def _settle(self) -> None:
         """Do what the scheduler decides, until nothing new comes of it."""
@@ -222,25 +203,18 @@ class Server:
                 continue
             client = self.peers.clients.get(identity)  # type: ignore[call-overload]
             if client is not None and (rest := self.inline.announce(client, announce)) is not None:
-                held = self._untold.get(client.identity)
-                self._untold[client.identity] = rest if held is None else _both(held, rest)
+                self._untold.add(client.identity, rest)
         self._tell(time.monotonic())
 
     def _tell(self, now: float) -> None:
         """Tell clients what became of their chunks, unless that can wait a little."""
         if not self._untold:
             return
-        if self.scheduler.work_ahead() >= _WORK_AHEAD and now < self._told + self._pause():
-            return
-        self._told = now
-        untold, self._untold = self._untold, {}
-        for identity, announce in untold.items():
+        busy = self.scheduler.work_ahead() >= _WORK_AHEAD
+        for identity, announce in self._untold.take(now, len(self.peers.clients), busy).items():
             client = self.peers.clients.get(identity)
             if client is not None:
                 self.peers.announce(client, announce)
-
-    def _pause(self) -> float:
-        return min(_PAUSE_MOST, _PAUSE_A_CLIENT * (len(self.peers.clients) - 1))
 
     # --- what the pools tell -----------------------------------------------------------------------------------------
 
@@ -332,7 +306,7 @@ class Server:
         elif isinstance(message, Inline):
             self.inline.begin(client, message.codecs)
         elif isinstance(message, AskStatus):
-            self.peers.send(client, self.status(message.about))
+            self.peers.send(client, self.health.status(message.about))
         elif isinstance(message, Bye):
             self.peers.drop(client, "it said goodbye")
 
@@ -345,7 +319,7 @@ class Server:
         self._forget(client)
         client.name, client.pid = hello.name, hello.pid
         names = self.catalog.names()
-        welcome = Welcome(PROTOCOL_VERSION, self.instance, names, self.settings, self.segment.address())
+        welcome = Welcome(PROTOCOL_VERSION, self.health.instance, names, self.settings, self.segment.address())
         if self.peers.welcome(client, welcome, acknowledges=hello.version >= (1, 1)):
             log.info("client %s (pid %d) is here", client.name, client.pid)
             if progress := self.builder.all_progress():
@@ -376,7 +350,7 @@ class Server:
         """A client is gone, or starts over."""
         self.scheduler.drop_client(client.identity)
         self.inline.forget(client)
-        self._untold.pop(client.identity, None)
+        self._untold.forget(client.identity)
         self._dirty = True
 
     def _look_over(self, now: float) -> None:
@@ -393,12 +367,3 @@ class Server:
     def addresses(self) -> tuple[str, ...]:
         """Where it listens."""
         return self.peers.addresses
-
-    def status(self, about: int = 0) -> Status:
-        """What the daemon is doing now."""
-        return describe_status(self, self._pools, about)
-
-    @property
-    def pid(self) -> int:
-        """Of this process."""
-        return os.getpid()

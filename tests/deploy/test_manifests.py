@@ -16,8 +16,8 @@ from tests.deploy.containerfile import environment_of, only, read_containerfile
 from tests.system.daemons import ROOT, octree_serve
 
 from octree_loader.config_models import Config, DaskSettings
-from octree_loader.health import Observation, PoolBooks
 from octree_loader.monitoring.metrics import Exposition
+from octree_loader.monitoring.observation import Observation, PoolBooks
 from octree_loader.monitoring.readiness import PARTS, DatasetState, judge
 from octree_loader.scheduling.profile import SPREAD_BOUNDS
 from octree_protocol.addresses import parse_address

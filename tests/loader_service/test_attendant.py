@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from octree_loader.health import Observation, PoolBooks
 from octree_loader.loop import Loop
 from octree_loader.monitoring import attendant as attendant_module
 from octree_loader.monitoring.attendant import Attendant
 from octree_loader.monitoring.http_listener import BURST, CONNECTIONS, HealthUnavailable
 from octree_loader.monitoring.metrics import DATASETS_LABELLED, OTHERS, Exposition
 from octree_loader.monitoring.notify import Notifier
+from octree_loader.monitoring.observation import Observation, PoolBooks
 from octree_loader.monitoring.readiness import PARTS, DatasetState, judge
 from octree_loader.scheduling.profile import SPREAD_BOUNDS, Spread
 from octree_protocol.messages import ArenaStatus, ClientStatus, DatasetStatus, PoolStatus, Status

@@ -14,12 +14,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from octree_loader.health import Observation
 from octree_loader.loop import Loop
 from octree_loader.monitoring.http_listener import Connection, HttpListener
 from octree_loader.monitoring.http_text import Request
 from octree_loader.monitoring.metrics import CONTENT_TYPE_LATEST, Exposition
 from octree_loader.monitoring.notify import Notifier
+from octree_loader.monitoring.observation import Observation
 from octree_loader.monitoring.readiness import Readiness, judge, next_try
 
 log = logging.getLogger("octree.health")

@@ -20,7 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from octree_loader.health import Observation
+from octree_loader.monitoring.observation import Observation
 from octree_loader.monitoring.readiness import Readiness
 from octree_loader.scheduling.profile import SPREAD_BOUNDS
 
