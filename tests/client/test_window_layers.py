@@ -398,6 +398,17 @@ def test_what_is_dropped_is_added(window: Any, folder: Path, qtbot: Any) -> None
     qtbot.waitUntil(lambda: "cannot be opened" in window.stage.notice.text(), timeout=20000)
     assert len(window.viewer.layers) == 4
     grab(window, "not-opened")
+    # Several share a daemon, and one that is not there holds none of them back.
+    told: list[str] = []
+    say = window.stage.notice.say
+    window.stage.notice.say = lambda message: (told.append(message.text), say(message))
+    window.dropEvent(Dropped(folder / "stack.zarr", folder / "nothing.zarr", folder / "labels.npy"))
+    qtbot.waitUntil(lambda: window.adding.under_way == 0, timeout=20000)
+    added = list(window.viewer.layers)[4:]
+    trouble = next(at for at, text in enumerate(told) if "nothing.zarr cannot be opened" in text)
+    assert "" not in told[trouble:], "what came after has wiped it away"
+    assert {layer.image.name for layer in added} == {"stack", "labels"}
+    assert len({layer.image.session for layer in added}) == 1
 
 
 def test_a_window_without_an_image_waits_for_one(make_window: Callable[..., Any], folder: Path, qtbot: Any) -> None:

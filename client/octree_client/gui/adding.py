@@ -6,7 +6,7 @@ that are opened here end with the window.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from octree_client import session as sessions
 from octree_client.gui.open_dialog import FILTERS, OpenDialog, kind_of_filter
 from octree_client.gui.served_dialog import ServedDialog
 from octree_client.links import BadLink, SourceOptions, ViewLink, is_link, may_be_secret, read_link
+from octree_client.locations import with_names
 from octree_client.looks import LayerKind
 from octree_client.opening import Keep, Opened, Opening
 from octree_client.places import Place, open_places, place_of
@@ -27,6 +28,9 @@ from octree_client.view_link import show_link
 
 if TYPE_CHECKING:
     from octree_client.gui.window import ViewerWindow
+
+#: How a notice begins that is over when something has been opened.
+_OPENING = "Opening"
 
 
 class Adding(QObject):  # type: ignore[misc]
@@ -140,8 +144,31 @@ class Adding(QObject):  # type: ignore[misc]
 
     def dropped(self, data: Any) -> None:
         """Open what was dropped on the window."""
-        for text in dropped_places(data):
-            self.add(text)
+        places = dropped_places(data)
+        together = [place for place in places if not (is_link(place) or _is_address(place))]
+        if len(together) > 1:
+            self.add_together(together)
+        for place in places:
+            if len(together) < 2 or place not in together:
+                self.add(place)
+
+    def add_together(self, sources: Sequence[str]) -> None:
+        """Open several paths and URLs in one daemon; each is added when it is there."""
+        named = with_names(sources)
+        started: list[sessions.Session] = []
+
+        def start(keep: Keep) -> Opened:
+            started.append(keep(sessions.open(datasets=named)))
+            return Opened()
+
+        def open_one(name: str, _keep: Keep) -> Opened:
+            daemon.wait()
+            return Opened((started[0].dataset(name),))
+
+        daemon = Opening("a daemon", start)
+        self._openings.append(daemon)
+        for name, source in named.items():
+            self._open(source, partial(open_one, name), recent=source)
 
     # --- how ---------------------------------------------------------------------------------------------------------
 
@@ -157,7 +184,7 @@ class Adding(QObject):  # type: ignore[misc]
         opening = Opening(what, open_images)
         self._openings.append(opening)
         self._waiting[id(opening)] = opening
-        self._say(f"Opening {readout.shortened(what, 80)} …", readout.BUSY)
+        self._say(f"{_OPENING} {readout.shortened(what, 80)} …", readout.BUSY)
         opening.when_done(lambda: self._done.emit(opening, (recent, kind, then)))
 
     def _opened(self, opening: Opening, about: tuple[str, LayerKind | None, Callable[[Opened], None] | None]) -> None:
@@ -183,8 +210,11 @@ class Adding(QObject):  # type: ignore[misc]
         self._window.viewer_filled(first)
 
     def tell_problems(self, opened: Opened) -> None:
-        """Say what was not opened; nothing, if all was."""
-        self._say("; ".join(opened.problems), readout.BAD if opened.problems else readout.CALM)
+        """Say what was not opened. If all was, only what was said of its opening goes, and of no other's trouble."""
+        if opened.problems:
+            self._say("; ".join(opened.problems), readout.BAD)
+        elif self._window.stage.notice.text().startswith(_OPENING):
+            self._say("")
 
     def note_opened(self, opened: Opened) -> None:
         """Images are there that the command line has named: those of a daemon of our own can be opened again."""
