@@ -41,6 +41,10 @@ from octree_protocol.slots import BEGUN, DONE, SLOT_HEADER_BYTES, write_progress
 #: for every one, and cost more than a load.
 _TELL_AFTER_NS = 2_000_000
 
+#: Datasets that a worker keeps open: some hold a descriptor and a mapping for each of their files, and a process has a
+#: thousand descriptors. Opening one anew takes milliseconds.
+_OPEN_MOST = 64
+
 #: A reason is cut to so many characters; it travels to every client that wants the chunk.
 _REASON_CHARACTERS = 1000
 
@@ -202,8 +206,17 @@ class Loader:
                     where = shown_location(order.location)
                     raise SourceError(f"{where} has changed its dtype to {source.dtype}; restart the daemon")
                 source = self._sources[dataset] = derive_source(source, order.dataset, order.making)
+                self._let_go_of_oldest()
             opened = self._levels[dataset, level] = _OpenLevel(source, order.dataset, level)
             return opened
+
+    def _let_go_of_oldest(self) -> None:
+        """Sources hold descriptors and mappings. What is being read of one that goes is still read to its end."""
+        while len(self._sources) > _OPEN_MOST:
+            oldest = next(iter(self._sources))
+            del self._sources[oldest]
+            for key in [key for key in self._levels if key[0] == oldest]:
+                del self._levels[key]
 
 
 def serve(channel: socket.socket, loader: Loader) -> None:

@@ -106,3 +106,22 @@ def test_a_slot_that_is_given_away_has_no_progress() -> None:
     memory = memoryview(bytearray(SLOT))
     write_generation(memory, 0, 5)
     assert read_progress(memory, 0) == NOT_BEGUN
+
+
+def test_a_worker_keeps_only_so_many_datasets_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of each stays mapped while it is open; one that went is opened anew when it is wanted again."""
+    monkeypatch.setattr("octree_loader.worker._OPEN_MOST", 2)
+    memory = memoryview(bytearray(SLOT))
+    loader = Loader(memory)
+    for number in range(4):
+        location = str(tmp_path / f"{number}.npy")
+        np.save(location, VOXELS + number)
+        plan = plan_spec(number, SourceSpec(str(number), location), 64)
+        loader.add(OpenDataset(plan.dataset, location, json.dumps({})))
+    for number in (0, 1, 2, 3, 0):
+        outcome = loader.load(LoadOrder(number, number, 0, False, ((1, 1),), (0,)))
+        assert (outcome.error, outcome.present) == ("", (True,))
+        found = np.frombuffer(memory, "<u2", 64 * 64, SLOT_HEADER_BYTES).reshape(64, 64)
+        np.testing.assert_array_equal(found, VOXELS[64:, 64:] + number)
+        mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+        assert sum(name.startswith(str(tmp_path)) for name in mapped) <= 2

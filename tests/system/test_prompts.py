@@ -9,10 +9,12 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,19 +110,18 @@ def test_prompt_and_window_live_side_by_side(prompt: Prompt, image: Path) -> Non
     prompt.heard(r"In \[.{0,20}(1)")
     prompt.type(f"import octree_client; window = octree_client.show({str(image)!r}); viewer = window.viewer")
     prompt.type("from qtpy.QtCore import QTimer; print('op' + 'en', len(viewer.layers))")
-    assert prompt.heard(r"open (\d)") == "1"
-    prompt.type(
-        "viewer.layers[0].colormap = 'magma'; frames = viewer.canvas.frames; "
-        "QTimer.singleShot(500, lambda: print('dra' + 'wn', viewer.is_final() and viewer.canvas.frames > frames))"
-    )
-    assert prompt.heard(r"drawn (\w+)") == "True", "nobody types, and the window draws"
+    assert prompt.heard(r"open (\d)\s") == "1"
+    prompt.type("watch = QTimer(); is_drawn = lambda: viewer.is_final() and viewer.canvas.frames > frames")
+    prompt.type("watch.timeout.connect(lambda: is_drawn() and (watch.stop() or print('dra' + 'wn')))")
+    prompt.type("viewer.layers[0].colormap = 'magma'; frames = viewer.canvas.frames; watch.start(20)")
+    assert prompt.heard(r"(drawn)"), "nobody types, and the window draws"
     prompt.type("octree_client.run(); print('ret' + 'urned', viewer.layers)")
-    assert prompt.heard(r"returned ([^\r\n]*)") == "[<layer cells: image>]"
+    assert prompt.heard(r"returned ([^\r\n]+)\r") == "[<layer cells: image>]"
     prompt.type("window.close(); print('sti' + 'll', 6 * 7)")
-    assert prompt.heard(r"still (\d+)") == "42"
+    assert prompt.heard(r"still (\d+)\s") == "42"
     prompt.type("import numpy; window = octree_client.show(numpy.eye(64, dtype='u1'))")
     prompt.type("print('pi' + 'd', window.viewer.sessions[0].daemon_pid)")
-    pid = int(prompt.heard(r"pid (\d+)"))
+    pid = int(prompt.heard(r"pid (\d+)\s"))
     assert psutil.pid_exists(pid)
     assert prompt.left() == 0
     _assert_gone(pid)
@@ -137,6 +138,7 @@ class Notebook:
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=_SECONDS)
+        self.pid = int(self.cell("import os; os.getpid()")["text/plain"])
 
     def cell(self, code: str, interrupt: bool = False) -> dict[str, Any]:
         """Run a cell; what it printed, and the last thing that it showed, by MIME type; ``error`` is one's name."""
@@ -145,13 +147,11 @@ class Notebook:
         until = time.monotonic() + _SECONDS
         while True:
             try:
-                message = self.client.get_iopub_msg(timeout=1.0)
+                message = self.client.get_iopub_msg(timeout=0.5)
             except Empty:
                 assert time.monotonic() < until, f"no end of {code!r}"
                 # With Qt's loop on, ipykernel may overlook a request that comes as a cell ends, until the next comes.
                 self.client.kernel_info()
-                if interrupt:
-                    self.manager.interrupt_kernel()
                 continue
             if message["parent_header"].get("msg_id") != number:
                 continue
@@ -162,6 +162,9 @@ class Notebook:
                 found |= content["data"]
             elif kind == "error":
                 found["error"] = content["ename"]
+            elif interrupt and content.get("execution_state") == "busy":
+                # Once: the second would interrupt the report about the first.
+                threading.Timer(1.0, os.kill, (self.pid, signal.SIGINT)).start()
             elif kind == "status" and content["execution_state"] == "idle":
                 return found
 

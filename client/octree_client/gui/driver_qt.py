@@ -8,16 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from qtpy.QtCore import QEventLoop, QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, Qt, QTimer, Signal
 
 from octree_client.driver import Driver
 
+#: Between two looks at Qt's events, where no event loop can run. Seconds.
+_TURN_SECONDS = 0.002
+
 
 @contextmanager
-def interruptible(end_loop: Callable[[], None]) -> Iterator[None]:
+def interruptible(end_loop: Callable[[], None]) -> Iterator[list[int]]:
     """Within, Ctrl-C ends an event loop, and is raised after it: raised in a slot it would end the process.
 
-    Only where nobody else handles it. Python must get to run meanwhile: some timer calls it now and then.
+    Gives a list that is empty until then. Only where nobody else handles it. Python must get to run meanwhile: some
+    timer calls it now and then.
     """
     asked: list[int] = []
 
@@ -32,7 +36,7 @@ def interruptible(end_loop: Callable[[], None]) -> Iterator[None]:
     if ours:
         signal.signal(signal.SIGINT, note)
     try:
-        yield
+        yield asked
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -105,8 +109,13 @@ class QtDriver(Driver):
 
         watch.timeout.connect(look)
         watch.start()
-        with interruptible(loop.quit):
-            loop.exec_()
+        with interruptible(loop.quit) as interrupted:
+            while not (interrupted or done() or time.monotonic() >= until):
+                # A kernel of Jupyter quits the application to hear what has come: that ends this loop before its
+                # time, and lets no other begin.
+                if loop.exec_() == -1:
+                    QCoreApplication.processEvents()
+                    time.sleep(_TURN_SECONDS)
         watch.stop()
         return done()
 
