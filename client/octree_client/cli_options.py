@@ -34,7 +34,7 @@ keys and mouse of the window (F1 shows them there):
 {terminal_table()}
 
 exit status:
-  0 ended in good order     2 usage              66 the image, or part of a screenshot, cannot be read
+  0 ended in good order     2 usage              66 an image, or part of what was written, cannot be read
   69 no daemon, no display  73 no shared memory, or the picture cannot be written
   75 a screenshot was not complete in time       77 a daemon's key, or ours, is not known or has changed
   78 a mistake in the configuration
@@ -221,7 +221,8 @@ def _check_files(options: argparse.Namespace) -> None:
     if options.export is not None:
         if options.screenshot is not None:
             raise CommandError("--export writes voxels, --screenshot a picture: one at a time", EXIT_USAGE)
-        if len(options.sources) > 1 or options.link is not None:
+        linked = options.link.layers if options.link is not None else ()
+        if len(options.sources) > 1 or len({(each.source, each.address, each.dataset) for each in linked}) > 1:
             raise CommandError("--export writes one image: name one SOURCE", EXIT_USAGE)
         format_of(options.export.name)
         if not options.export.absolute().parent.is_dir():

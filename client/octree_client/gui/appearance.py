@@ -187,6 +187,8 @@ QToolTip { background: $raised; color: $ink; border: 1px solid $line; padding: 4
 #key { color: $quiet; }
 #fact { color: $ink; }
 #hint { color: $faint; font-size: 11px; }
+#trouble { color: $bad; font-size: 12px; }
+#done { color: $ink; font-size: 12px; }
 #swatch { border-radius: 3px; }
 #failures { background: $bad_ground; border: 1px solid $bad; border-radius: 6px; }
 #failures QLabel { color: $ink; }

@@ -178,13 +178,13 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         try:
             plan = self.plan()
         except ExportRefused as refusal:
-            self.note.setText(str(refusal))
+            self._say(str(refusal), "trouble")
             self.begin.setEnabled(False)
             return
         shape = [high - low for low, high in plan.box]
         size = bytes_text(total_bytes(plan, self._chosen().image.dtype.itemsize))
         more = f" and {len(plan.boxes) - 1} coarser levels" if len(plan.boxes) > 1 else ""
-        self.note.setText(f"{shape_text(shape)} voxels{more}, {size} before compression ({prod(shape):,} voxels)")
+        self._say(f"{shape_text(shape)} voxels{more}, {size} before compression ({prod(shape):,} voxels)", "hint")
         self.begin.setEnabled(True)
 
     def _browse(self) -> None:
@@ -251,11 +251,20 @@ class ExportDialog(QDialog):  # type: ignore[misc]
         self._thread = None
         self._set_busy(False)
         if isinstance(result, ExportCancelled):
-            self.note.setText("Cancelled; nothing was written.")
+            self._say("Cancelled; nothing was written.", "hint")
         elif isinstance(result, NotExported):
-            self.note.setText(str(result))
+            self._say(str(result), "trouble")
+        elif result.holes:
+            self._say(f"Written to {result.path}, but {result.problem}", "trouble")
         else:
-            self.note.setText(f"Written to {result.path}" + (f", but {result.problem}" if result.holes else ""))
+            self._say(f"Written to {result.path}", "done")
+
+    def _say(self, text: str, mood: str) -> None:
+        """Say how things stand, in the look of the style sheet that has this name."""
+        self.note.setText(text)
+        self.note.setObjectName(mood)
+        self.note.style().polish(self.note)
+        self.adjustSize()
 
     def _set_busy(self, busy: bool) -> None:
         self.bar.setVisible(busy)
@@ -268,7 +277,7 @@ class ExportDialog(QDialog):  # type: ignore[misc]
     def _cancel(self) -> None:
         if self._thread is not None:
             self._cancelled.set()
-            self.note.setText("Cancelling …")
+            self._say("Cancelling …", "hint")
         else:
             self.close()
 
