@@ -198,6 +198,7 @@ QToolTip { background: $raised; color: $ink; border: 1px solid $line; padding: 4
 }
 #small:hover, QDialog QPushButton:hover { border-color: $faint; }
 #small:checked, QDialog QPushButton:default { background: $accent; border-color: $accent; color: $accent_ink; }
+QDialog QPushButton:default:focus { border-color: $ink; }
 #small:disabled, QDialog QPushButton:disabled { color: $faint; background: transparent; border-color: $line; }
 #icon { background: transparent; border: none; border-radius: 4px; padding: 3px; color: $ink; }
 #icon:hover { background: $hover; }
@@ -208,6 +209,8 @@ QToolTip { background: $raised; color: $ink; border: 1px solid $line; padding: 4
     selection-background-color: $accent; selection-color: $accent_ink;
 }
 #field:focus, QDialog QLineEdit:focus, #number:focus { border-color: $accent; }
+QDialog QSpinBox:focus, QDialog QDoubleSpinBox:focus, QDialog QPushButton:focus { border-color: $accent; }
+QDialog QListWidget:focus { border-color: $accent; }
 QComboBox {
     background: $hover; border: 1px solid $line; border-radius: 4px; color: $ink; padding: 2px 6px; min-height: 18px;
 }
