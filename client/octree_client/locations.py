@@ -92,8 +92,8 @@ def origins_in(config: Path) -> dict[str, Origin]:
 
 def _anchored(source: Any, config: Path) -> Origin:
     """Relative paths in a file are relative to its folder; a file may be called like ``module:factory`` too."""
-    options = dict(source) if isinstance(source, Mapping) else {}
-    location = str(options.pop("source") if options else source)
+    options = dict(source) if isinstance(source, Mapping) else {"source": source}
+    location = str(options.pop("source"))
     if "://" not in location:
         path = os.path.normpath(config.absolute().parent / Path(location).expanduser())
         location = location if is_factory(location) and not os.path.lexists(path) else path

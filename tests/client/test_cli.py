@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -23,6 +24,7 @@ from octree_client.cli import main
 from octree_client.exit_codes import EXIT_USAGE
 from octree_client.keys import all_bindings
 from octree_client.picture_file import PictureNotWritten, write_picture
+from octree_client.transport.discovery import answers
 from octree_loader.demo.pyramid import write_pyramid
 
 NO_DISPLAY = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
@@ -312,6 +314,16 @@ def test_a_source_that_is_not_there(tmp_path: Path, capsys: Any) -> None:
     assert main([str(tmp_path / "nothing.zarr"), "--screenshot", str(tmp_path / "shot.png")]) == 66
     assert "nothing.zarr" in said(capsys)
     assert os.listdir(tmp_path) == []
+
+
+def test_whether_a_daemon_is_there_is_known_at_once(session: octree_client.Session, tmp_path: Path) -> None:
+    stale = tmp_path / "stale.sock"
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(stale))
+    assert stale.exists()
+    assert answers(session.connection.address)
+    for nobody in (stale, tmp_path / "none.sock", tmp_path / ("long" * 50)):
+        assert not answers(f"ipc://{nobody}")
 
 
 def test_no_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
