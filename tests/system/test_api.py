@@ -115,7 +115,7 @@ def test_status_tells_what_the_daemon_does(session: octree_client.Session) -> No
 def test_what_is_read_is_let_go_again(session: octree_client.Session) -> None:
     session.dataset().levels[0][...]
     wait_for(lambda: session.status().arena.wanted == 0, 5.0)
-    assert not session.connection._sequences
+    assert not len(session.connection._wants)
     (client,) = session.status().clients
     assert (client.views, client.wanted) == (0, 0)
 

@@ -1,15 +1,14 @@
 """The client's end of the wire: one thread that owns the socket, for all views of a process.
 
-The thread says hello, keeps the heart beating, notices that the daemon is gone, and starts over when another one
-answers. Views hand it their working sets, latest wins, and find what came of them in their inboxes; neither ever waits
-for the other. Knows nothing of cameras or textures.
+The thread says hello, keeps the heart beating (`timetable` has the times), notices that the daemon is gone, and starts
+over when another one answers. Views hand it their working sets (`wants`), and find what came of them in their inboxes;
+neither ever waits for the other. Knows nothing of cameras or textures.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-import math
 import os
 import threading
 import time
@@ -18,13 +17,17 @@ from enum import Enum
 
 import zmq
 
-from octree_client.transport.inbox import Inbox, Lost, Reopened
-from octree_client.transport.inlining import InlineChunks
+from octree_client.transport.chunk_memory import ChunkMemory
+from octree_client.transport.inbox import Event, Inbox, Lost, Reopened
+from octree_client.transport.known import KnownDatasets
+from octree_client.transport.questions import Answer, Questions
 from octree_client.transport.received import CODECS, ReceivedChunks
-from octree_client.transport.shared import ArenaUnavailable, SharedArena
+from octree_client.transport.shared import SharedArena
+from octree_client.transport.timetable import Timetable
+from octree_client.transport.wants import Wants
 from octree_client.transport.wire import CurveKeys, Wire, WireEvent
 from octree_protocol import PROTOCOL_VERSION, codec, limits
-from octree_protocol.errors import LocalProtocolError, OctreeError, ProtocolError, RemoteProtocolError
+from octree_protocol.errors import LocalProtocolError, OctreeError, ProtocolError
 from octree_protocol.geometry import Dataset
 from octree_protocol.messages import (
     Ack,
@@ -37,7 +40,6 @@ from octree_protocol.messages import (
     Farewell,
     Hello,
     Inline,
-    Part,
     Ping,
     Refused,
     Status,
@@ -49,22 +51,6 @@ from octree_protocol.messages import (
 from octree_protocol.session import Session, SessionState
 
 log = logging.getLogger("octree.connection")
-
-#: Hello is said again so often until somebody answers. Seconds.
-_HELLO_AGAIN = 0.5
-
-#: A connection over a network that has failed is made anew so often: one that was cut wakes up much later than the link
-#: is back (TCP waits twice as long after each attempt). Seconds.
-_CONNECT_AGAIN = 1.0
-
-#: Wants are said again so long after the daemon has had too many of them. Seconds.
-_WANT_AGAIN = 1.0
-
-#: After a Want of more chunks than so many, the next one waits for so long for each of the others, and the last of
-#: those said meanwhile is sent. A daemon takes most of a microsecond for each; who says a thousand of them a thousand
-#: times a second would keep it from everything else. Seconds.
-_WANTED_AT_ONCE = 100
-_WANTED_SECONDS = 10e-6
 
 #: Chunks that came over the wire are kept up to so many bytes, unless told otherwise.
 CACHE_BYTES = 512 << 20
@@ -86,17 +72,6 @@ class ConnectionFailed(OctreeError):
 
 class DatasetUnavailable(OctreeError):
     """The daemon has no such dataset, or cannot open it."""
-
-
-class _Pending:
-    """A question that a thread waits for the answer to."""
-
-    __slots__ = ("answer", "done", "message")
-
-    def __init__(self, message: ClientMessage) -> None:
-        self.message = message
-        self.answer: Described | Status | Refused | None = None
-        self.done = threading.Event()
 
 
 class Connection:
@@ -135,7 +110,6 @@ class Connection:
         self.problem = ""
         self.settings = ViewerSettings()
         self.datasets: tuple[str, ...] = ()
-        self.arena: SharedArena | ReceivedChunks | None = None
         #: Chunks made and chunks in all of the levels that a dataset lacks, by its number.
         self.progress: dict[int, tuple[int, int]] = {}
         #: What is wrong with the daemon as a whole, in its own words; "" if nothing is.
@@ -145,27 +119,26 @@ class Connection:
         self._views = itertools.count(1)
         self._lock = threading.Lock()
         self._inboxes: dict[int, Inbox] = {}
-        self._wants: dict[int, Sequence[Wanted]] = {}
-        self._want_at = 0.0
-        self._said: dict[int, Sequence[Wanted]] = {}
-        self._sequences: dict[int, int] = {}
-        self._questions: dict[int, _Pending] = {}
-        self._known: dict[str, Dataset] = {}
-        self._redescribing: dict[int, str] = {}
+        self._wants = Wants()
+        self._known = KnownDatasets()
+        self._questions = Questions()
         self._instance = ""
         self._changed = threading.Condition(self._lock)
-        self._share_memory = share_memory
-        self._cache_bytes = cache_bytes
-        self._inline: InlineChunks | None = None
+        self._memory = ChunkMemory(address, cache_bytes, share_memory, self._dataset_of)
         self._acknowledges = False
         self._counted = self._acknowledged = 0
-        self._again_at = math.inf
-        self._over_network = address.startswith("tcp://")
+        self._session = Session()
+        self._times = Timetable(address.startswith("tcp://"), time.monotonic())
         self._wire = Wire(address, keys)
         self._wake = self._wire.wake
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="octree-connection", daemon=True)
         self._thread.start()
+
+    @property
+    def arena(self) -> SharedArena | ReceivedChunks | None:
+        """Where views find the bytes of chunks; None before a daemon has answered, and after `close`."""
+        return self._memory.arena
 
     # --- for views: never blocks -------------------------------------------------------------------------------------
 
@@ -174,19 +147,20 @@ class Connection:
         with self._lock:
             inbox = Inbox(next(self._views), wake)
             self._inboxes[inbox.number] = inbox
+            self._wants.open(inbox.number)
         return inbox
 
     def want(self, inbox: Inbox, entries: Sequence[Wanted]) -> None:
         """The whole working set of a view from now on. The last one said before the thread comes round is sent."""
         with self._lock:
-            self._wants[inbox.number] = entries
+            self._wants.want(inbox.number, entries)
         self._wake()
 
     def close_view(self, inbox: Inbox) -> None:
         """Forget everything that a view wants, and the view."""
         with self._lock:
             self._inboxes.pop(inbox.number, None)
-            self._wants[inbox.number] = ()
+            self._wants.close(inbox.number)
         self._wake()
 
     # --- for scripts: waits ------------------------------------------------------------------------------------------
@@ -207,7 +181,7 @@ class Connection:
         answer = self._ask(number, Describe(name, number), timeout)
         if isinstance(answer, Described):
             with self._lock:
-                self._known[name] = answer.dataset
+                self._known.learn(answer.dataset, name)
             return answer.dataset
         raise DatasetUnavailable(answer.reason if isinstance(answer, Refused) else f"{name}: an unexpected answer")
 
@@ -219,18 +193,13 @@ class Connection:
             return answer
         raise ConnectionFailed(answer.reason if isinstance(answer, Refused) else "an unexpected answer")
 
-    def _ask(self, number: int, message: ClientMessage, timeout: float) -> Described | Status | Refused:
-        pending = _Pending(message)
-        with self._lock:
-            self._questions[number] = pending
+    def _ask(self, number: int, message: ClientMessage, timeout: float) -> Answer:
+        self._questions.put(number, message)
         self._wake()
-        try:
-            if not pending.done.wait(timeout) or pending.answer is None:
-                raise ConnectionFailed(f"{self.address}: {self.problem or f'no answer within {timeout:g} s'}")
-            return pending.answer
-        finally:
-            with self._lock:
-                self._questions.pop(number, None)
+        answer = self._questions.wait(number, timeout)
+        if answer is None:
+            raise ConnectionFailed(f"{self.address}: {self.problem or f'no answer within {timeout:g} s'}")
+        return answer
 
     def close(self) -> None:
         """Say goodbye and end the thread. Harmless when done twice."""
@@ -239,26 +208,20 @@ class Connection:
         self._closing = True
         self._wake()
         self._thread.join(5.0)
-        self.arena = None  # unmapped now, or when the last array over it goes
+        self._memory.close()
         self._wire.close_wake()
 
     # --- the thread --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         wire = self._wire
-        self._session = Session()
-        self._heard = time.monotonic()
-        self._next_ping = 0.0
-        self._connect_at = math.inf
         try:
             wire.connect()
             while not self._closing:
-                until = min(self._next_ping, self._connect_at, self._again_at)
                 now = time.monotonic()
-                if self._wants and self._want_at > now:
-                    until = min(until, self._want_at)
-                if self.state is ConnectionState.OPEN:
-                    until = min(until, self._heard + limits.HEARTBEAT_TIMEOUT)
+                with self._lock:
+                    until = self._wants.next_due(now)
+                until = min(until, self._times.next_due(self.state is ConnectionState.OPEN))
                 heard = wire.wait(until - now)
                 for event in heard.events:
                     self._watch(event)
@@ -274,7 +237,7 @@ class Connection:
 
     def _watch(self, event: WireEvent) -> None:
         if event is WireEvent.CONNECTED:
-            self._connect_at = math.inf
+            self._times.connected()
             self._greet()
         elif event is WireEvent.DISCONNECTED:
             self._lose("the daemon is gone")
@@ -286,78 +249,59 @@ class Connection:
     def _greet(self) -> None:
         self._session = Session()
         self._say(Hello(PROTOCOL_VERSION, self.name, os.getpid()))
-        self._next_ping = time.monotonic() + _HELLO_AGAIN
+        self._times.greeted(time.monotonic())
 
     def _speak(self) -> None:
         """Send what is waiting to be sent, and keep the heart beating."""
         now = time.monotonic()
+        if self.state is ConnectionState.OPEN and self._times.silent(now):
+            self._lose(f"the daemon has been silent for {limits.HEARTBEAT_TIMEOUT:g} s")
+            if not self._times.give_up(now):
+                self._greet()
+                return
         if self.state is ConnectionState.OPEN:
-            if now - self._heard > limits.HEARTBEAT_TIMEOUT:
-                self._lose(f"the daemon has been silent for {limits.HEARTBEAT_TIMEOUT:g} s")
-                if self._over_network:
-                    self._connect_at = now
-                else:
-                    self._greet()
-                    return
-            if now >= self._again_at:
-                self._say_again()
-            with self._lock:
-                wants: dict[int, Sequence[Wanted]] = {}
-                # Until then the daemon does not know what is wanted of it, or is busy with what we said last.
-                if not self._redescribing and now >= self._want_at:
-                    wants, self._wants = self._wants, wants
-                questions = [p for p in self._questions.values() if not p.done.is_set()]
-            for view, entries in wants.items():
-                self._want(view, entries)
-            if wants:
-                said = sum(map(len, wants.values()))
-                self._want_at = now + max(0, said - _WANTED_AT_ONCE) * _WANTED_SECONDS
-            if wants and self._inline is not None:
-                for view, entries in self._inline.short():
-                    if view not in wants:
-                        self._want(view, entries)
-            for pending in questions:
-                if pending.message is not None and self._say(pending.message):
-                    pending.message = None  # type: ignore[assignment]
-        if now >= self._connect_at:
-            self._connect_at = now + _CONNECT_AGAIN
+            self._say_wants(now)
+            for number, question in self._questions.unsaid():
+                if self._say(question):
+                    self._questions.said(number)
+        if self._times.connection_due(now):
+            self._times.connecting(now)
             self._session = Session()
             self._wire.connect()
-        if now >= self._next_ping:
+        if self._times.beat_due(now):
             if self.state is ConnectionState.OPEN:
                 self._say(Ping(next(self._numbers)))
                 self._acknowledge()
-                self._next_ping = now + limits.HEARTBEAT_INTERVAL
+                self._times.beaten(now)
             else:
                 if self.state is ConnectionState.LOST:
                     self._on_lost()
                 self._greet()
 
+    def _say_wants(self, now: float) -> None:
+        """Say the working sets that are to be said now."""
+        if not self._known.complete:
+            return  # the daemon does not know yet what is wanted of it
+        with self._lock:
+            wants = self._wants.take(now)
+        for view, entries in wants.items():
+            self._want(view, entries)
+        if wants:
+            for view, entries in self._memory.short():
+                if view not in wants:
+                    self._want(view, entries)
+
     def _want(self, view: int, entries: Sequence[Wanted]) -> None:
         """Say what a view wants, or as much of it as must come over the wire and has room here."""
-        told = tuple(entries)
-        if self._inline is not None:
-            told, local = self._inline.want(view, entries)
-            inbox = self._inboxes.get(view)
-            if local and inbox is not None:
-                inbox.put(Announce(local))
-        sequence = self._sequences[view] = self._sequences.get(view, 0) + 1
-        if not self._say(Want(view, sequence, told)):
-            with self._lock:  # it goes out with the next beat, unless a newer one has come
-                self._wants.setdefault(view, entries)
-        elif not entries and view not in self._inboxes:
-            self._sequences.pop(view, None)  # numbers of views are never used again
-            self._said.pop(view, None)
-            return
-        self._said[view] = entries
-
-    def _say_again(self) -> None:
-        """All wants, after the daemon would not hear some of them."""
-        self._again_at = math.inf
+        told, local = self._memory.want(view, entries)
+        inbox = self._inboxes.get(view)
+        if local and inbox is not None:
+            inbox.put(Announce(local))
         with self._lock:
-            for view in self._inboxes:
-                if view in self._said:
-                    self._wants.setdefault(view, self._said[view])
+            sequence = self._wants.begin(view)
+        sent = self._say(Want(view, sequence, told))
+        with self._lock:
+            self._wants.end(view, entries, sent)
 
     def _say(self, message: ClientMessage) -> bool:
         try:
@@ -375,7 +319,7 @@ class Connection:
     def _hear(self) -> None:
         while (received := self._wire.receive()) is not None:
             frame, further = received
-            self._heard = time.monotonic()
+            self._times.heard(time.monotonic())
             self._counted += len(frame) + sum(map(len, further))
             try:
                 message = codec.decode_from_daemon(frame)
@@ -386,10 +330,7 @@ class Connection:
                         # said since, so nothing has changed, and starting over would wait for chunks already announced.
                         continue
                 self._session.received(message)
-                if further or isinstance(message, Part):
-                    if self._inline is None:
-                        raise RemoteProtocolError("bytes of chunks come that nobody asked for")
-                    message = self._inline.take_in(message, further)
+                message = self._memory.take_in(message, further)
             except ProtocolError as error:
                 log.warning("the daemon at %s: %s", self.address, error)
                 continue
@@ -398,12 +339,11 @@ class Connection:
                     self.progress[told.dataset] = (told.done, told.total)
                 if message.notice is not None:
                     self.notice = message.notice
-                for inbox in tuple(self._inboxes.values()):
-                    inbox.put(message)
+                self._tell(message)
             elif isinstance(message, Described):
                 self._described(message)
             elif isinstance(message, Status):
-                self._answer(message.about, message)
+                self._questions.answer(message.about, message)
             elif isinstance(message, Welcome):
                 self._welcome(message)
             elif isinstance(message, Refused):
@@ -412,7 +352,7 @@ class Connection:
                 self._lose(f"the daemon has ended ({message.reason})" if message.reason else "the daemon has ended")
             if self._counted - self._acknowledged >= limits.ACKNOWLEDGE_BYTES:
                 self._acknowledge()
-        if self._inline is not None:
+        if self._memory.travels:
             self._acknowledge()
 
     def _welcome(self, message: Welcome) -> None:
@@ -424,54 +364,48 @@ class Connection:
         self.progress = {}
         self.notice = ""
         try:
-            self._find_arena(message, same)
+            self._memory.find(message, same, can_send=self._acknowledges)
         except OctreeError as error:
             self._set(ConnectionState.REFUSED, f"its shared memory cannot be used: {error}")
             return
+        if self._memory.travels:
+            self._say(Inline(CODECS))
         # Datasets that were known before may have other numbers now; views start over when all are known again.
-        self._redescribing = {}
-        for name in self._known:
-            number = next(self._numbers)
-            self._redescribing[number] = name
-            self._say(Describe(name, number))
+        with self._lock:
+            questions = self._known.ask_again(self._numbers)
+        for question in questions:
+            self._say(question)
         self._set(ConnectionState.OPEN, "")
-        if not self._redescribing:
+        if self._known.complete:
             self._reopen()
-
-    def _find_arena(self, message: Welcome, same: bool) -> None:
-        """Map the daemon's arena, or have chunks come over the wire. `same`: it is the daemon of before."""
-        if self._inline is None or not same:
-            self._inline = None
-            try:
-                if message.arena is not None and self._share_memory:
-                    self.arena = SharedArena(message.arena.path, message.arena.nbytes, message.arena.token)
-                    return
-            except ArenaUnavailable as error:
-                if not self._acknowledges:
-                    raise
-                log.info("%s: %s; chunks come over the wire", self.address, error)
-            if not self._acknowledges:
-                return
-            self._inline = InlineChunks(self._cache_bytes, self._dataset_of)
-        self._inline.start_over()
-        self.arena = self._inline.cache
-        self._say(Inline(CODECS))
 
     def _dataset_of(self, number: int) -> Dataset | None:
         with self._lock:
-            return next((dataset for dataset in self._known.values() if dataset.id == number), None)
+            return self._known.numbered(number)
 
     def _described(self, message: Described) -> None:
-        name = self._redescribing.pop(message.about, None)
+        with self._lock:
+            again = self._known.described(message)
+        if not again:
+            self._questions.answer(message.about, message)
+        elif self._known.complete:
+            self._reopen()
+
+    def _unanswered(self, message: Refused) -> None:
+        with self._lock:
+            name = self._known.refused(message.about)
         if name is None:
-            self._answer(message.about, message)
+            self._questions.answer(message.about, message)
             return
-        self._known[name] = message.dataset
-        if not self._redescribing:
+        log.warning("%s: %s", name, message.reason)
+        if self._known.complete:
             self._reopen()
 
     def _reopen(self) -> None:
-        event = Reopened(dict(self._known))
+        self._tell(Reopened(self._known.all()))
+
+    def _tell(self, event: Event) -> None:
+        """All views."""
         for inbox in tuple(self._inboxes.values()):
             inbox.put(event)
 
@@ -480,35 +414,21 @@ class Connection:
             self._set(ConnectionState.REFUSED, message.reason)
         elif message.code == "no-session":
             self._greet()
-        elif message.about in self._redescribing:
-            name = self._redescribing.pop(message.about)
-            self._known.pop(name, None)
-            log.warning("%s: %s", name, message.reason)
-            if not self._redescribing:
-                self._reopen()
         elif message.about:
-            self._answer(message.about, message)
+            self._unanswered(message)
         elif message.code == "limit":
-            self._again_at = time.monotonic() + _WANT_AGAIN
+            with self._lock:
+                self._wants.refused(time.monotonic())
         else:
             log.warning("the daemon refuses: %s", message.reason)
-
-    def _answer(self, about: int, message: Described | Status | Refused) -> None:
-        with self._lock:
-            pending = self._questions.get(about)
-        if pending is not None:
-            pending.answer = message
-            pending.done.set()
 
     def _lose(self, reason: str) -> None:
         if self.state is not ConnectionState.OPEN:
             return
         self._set(ConnectionState.LOST, reason)
-        if self._over_network:
-            self._connect_at = time.monotonic() + _CONNECT_AGAIN
+        self._times.lost(time.monotonic())
         log.warning("%s: %s", self.address, reason)
-        for inbox in tuple(self._inboxes.values()):
-            inbox.put(Lost(reason))
+        self._tell(Lost(reason))
 
     def _set(self, state: ConnectionState, problem: str) -> None:
         with self._changed:
