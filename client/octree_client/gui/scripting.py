@@ -123,7 +123,7 @@ def run() -> None:
     watch = QTimer()
     watch.timeout.connect(lambda: None)  # Python handles signals when it comes to run
     watch.start(_LOOK_MS)
-    with interruptible(application.quit):
+    with interruptible(application.exit):  # in Qt 6, `quit` would close the windows
         application.exec_()
     watch.stop()
 
