@@ -21,7 +21,7 @@ PACKAGES = {
 NEARLY_PURE = {
     "octree_protocol.curve_keys": "takes the environment as a default argument",
     "octree_protocol.addresses": "takes the environment as a default argument",
-    "octree_loader.config_mistakes": "reads the models of the configuration, and these ask the machine for its memory",
+    "octree_loader.config.mistakes": "reads the models of the configuration, and these ask the machine for its memory",
     "octree_client.visuals.shaders": "takes the names of textures from the module that makes them",
 }
 

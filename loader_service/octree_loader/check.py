@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from octree_loader.checking import DatasetReport, ReadReport, Report, check_config
-from octree_loader.config import Config
+from octree_loader.config.models import Config
 
 _STATES = {"free": "is free", "ours": "is in use by a daemon of ours", "taken": "[red]cannot be used[/]"}
 

@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 
 from octree_loader.catalog import plan_spec
-from octree_loader.config import Config
+from octree_loader.config.models import Config
 from octree_loader.instance import AlreadyRunning, InstanceLock, default_address
 from octree_loader.memory import NoSharedMemory, Segment, free_bytes, shared_directory
 from octree_loader.monitoring.http_listener import HealthUnavailable, bind

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from octree_loader.catalog import Catalog
-from octree_loader.config import Config, resolve_cluster, resolve_pools
+from octree_loader.config.models import Config
+from octree_loader.config.resolved import resolve_cluster, resolve_pools
 from octree_loader.describing import look_apart, look_here
 from octree_loader.fork_server import fork_context
 from octree_loader.instance import InstanceLock, default_address

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.deploy.containerfile import environment_of, only, read_containerfile
 from tests.system.daemons import ROOT, octree_serve
 
-from octree_loader.config_models import Config, DaskSettings
+from octree_loader.config.models import Config, DaskSettings
 from octree_loader.monitoring.metrics import Exposition
 from octree_loader.monitoring.observation import Observation, PoolBooks
 from octree_loader.monitoring.readiness import PARTS, DatasetState, judge

@@ -14,16 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from octree_loader import config_models
-from octree_loader.config import (
-    Config,
-    ConfigError,
-    PoolConfig,
-    load_config,
-    print_schema,
-    resolve_cluster,
-    resolve_pools,
-)
+from octree_loader.config import Config, ConfigError, load_config, models, print_schema
+from octree_loader.config.resolved import PoolConfig, resolve_cluster, resolve_pools
 from octree_loader.scheduling.arena import SMALLEST_ARENA_BYTES
 from octree_loader.transport import keys
 
@@ -234,7 +226,7 @@ def test_an_arena_without_a_size_fits_what_is_free(folder: Path, monkeypatch: py
         asked.append(directory)
         return 123 << 20
 
-    monkeypatch.setattr(config_models, "arena_bytes", half)
+    monkeypatch.setattr(models, "arena_bytes", half)
     assert load_config(write(folder, {"memory": {"directory": "."}})).memory.arena_bytes == 123 << 20
     assert asked[-1] == str(folder)
 
@@ -242,7 +234,7 @@ def test_an_arena_without_a_size_fits_what_is_free(folder: Path, monkeypatch: py
         raise MemoryError
 
     # That there is not even so much is found out, and said, when the segment is made.
-    monkeypatch.setattr(config_models, "arena_bytes", none)
+    monkeypatch.setattr(models, "arena_bytes", none)
     assert load_config().memory.arena_bytes == SMALLEST_ARENA_BYTES
 
 

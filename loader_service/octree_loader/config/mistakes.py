@@ -1,7 +1,7 @@
 """What is wrong with a configuration, in one line a mistake. Pure (no I/O).
 
 Turns errors of pydantic into lines that name the key by its dotted path, what was given and what is allowed. Knows no
-file, and no key in particular: what is allowed it reads from `config_models`.
+file, and no key in particular: what is allowed it reads from `models`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,26 @@ import json
 import re
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from octree_loader.config_models import Config
+from octree_loader.config.models import Config
 from octree_protocol.errors import OctreeError
+
+
+class ConfigError(OctreeError):
+    """The configuration cannot be used. `mistakes` has one line for each thing that is wrong in it."""
+
+    #: EX_CONFIG of sysexits.h.
+    exit_code = 78
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        self.mistakes = list(mistakes)
+        count = "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
+        super().__init__("\n  ".join([f"{count} in the configuration:", *self.mistakes]))
 
 
 def describe(found: Any) -> str:
