@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octree_loader.demo.fractal import ITERATIONS, WIDTH, mandelbrot
-from octree_loader.demo.pyramid import PyramidError, halved, main, write_pyramid
+from octree_loader.demo.pyramid import main, write_pyramid
+from octree_loader.demo.pyramid_blocks import halved
 from octree_loader.demo.tissue import Tissue
+from octree_loader.demo.unfinished import PyramidError
 
 
 def test_fractal_has_levels_down_to_one_chunk() -> None:
