@@ -1,6 +1,7 @@
 """Canvases: places to draw frames, with or without a window, behind one small interface.
 
-Two backends: `canvas_qt` (a widget) and `canvas_egl` (no display, no Qt). Knows nothing of what is drawn.
+Two backends: `canvas_qt` (a widget) and `canvas_egl` (no display, no Qt); `canvas_opening` chooses. Knows nothing of
+what is drawn.
 
 GL is current only inside a frame: `render`, `draw_now`, a paint event, `close`. vispy collects what happens elsewhere
 and executes it at the next flush, which is always in a frame of the canvas that it belongs to.
@@ -8,12 +9,11 @@ and executes it at the next flush, which is always in a frame of the canvas that
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,6 @@ from vispy.gloo import gl
 from vispy.gloo.context import set_current_canvas
 
 from octree_protocol.errors import OctreeError
-
-Backend = Literal["qt", "egl"]
 
 T = TypeVar("T")
 
@@ -333,62 +331,3 @@ class Canvas(ABC):
 def draws_in_software(renderer: str) -> bool:
     """Whether an OpenGL that calls itself so lets the processor draw."""
     return any(name in renderer.lower() for name in _SOFTWARE_RENDERERS)
-
-
-def open_canvas(
-    size: tuple[int, int] = (1024, 768),
-    visible: bool = False,
-    title: str = "octree-view",
-    handlers: Handlers | None = None,
-    background: tuple[float, float, float] = (0.0, 0.0, 0.0),
-    backend: Backend | None = None,
-    parent: Any = None,
-) -> Canvas:
-    """Open a canvas.
-
-    Parameters
-    ----------
-    size
-        (width, height) in physical pixels.
-    visible
-        Whether there is to be a window. Without one, EGL is taken where it is to be had, else a widget that never
-        shows.
-    title
-        Of the window.
-    handlers
-        Who is told; may be changed later through `Canvas.handlers`.
-    background
-        What a frame starts with.
-    backend
-        Insist on one.
-    parent
-        Widget to put the canvas into. Qt throws the context away, with all that is in it, when a widget moves to
-        another window later.
-
-    Raises
-    ------
-    CanvasError
-        If there is no way to draw here; the text says what is missing.
-    """
-    handlers = handlers if handlers is not None else Handlers()
-    wanted: tuple[Backend, ...] = (
-        (backend,) if backend else (("qt",) if visible or parent is not None else ("egl", "qt"))
-    )
-    reasons = []
-    for name in wanted:
-        try:
-            if name == "egl":
-                from octree_client.canvas_egl import open_egl_canvas
-
-                return open_egl_canvas(size, handlers, background)
-            from octree_client.gui.canvas_qt import open_qt_canvas
-
-            return open_qt_canvas(size, visible, title, handlers, background, parent)
-        except (CanvasError, ImportError, OSError, RuntimeError) as error:
-            reasons.append(f"{name}: {error}")
-    cure = (
-        "a display is needed (DISPLAY is " + (os.environ.get("DISPLAY") or "not set") + "), or a run without a window"
-        if visible
-        else "on Debian and Ubuntu, without a display: apt install libegl1 libgl1 libgl1-mesa-dri"
-    )
-    raise CanvasError(f"no canvas can be opened ({'; '.join(reasons)}): {cure}")

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from octree_client.canvas import Canvas, open_canvas
+from octree_client.canvas import Canvas
+from octree_client.canvas_opening import open_canvas
 from octree_client.cover import ViewStatus
 from octree_client.driver import Driver
 from octree_client.enlarging import Enlarging

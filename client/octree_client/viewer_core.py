@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octree_client.camera import Camera, camera_on
-from octree_client.canvas import Canvas, open_canvas
+from octree_client.canvas import Canvas
+from octree_client.canvas_opening import open_canvas
 from octree_client.cover import ViewStatus
 from octree_client.dims import Dims
 from octree_client.driver import Driver, HeadlessDriver

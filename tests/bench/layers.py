@@ -222,7 +222,7 @@ class _PlainImage:
         from vispy.visuals import ImageVisual
         from vispy.visuals.transforms import STTransform
 
-        from octree_client.canvas import open_canvas
+        from octree_client.canvas_opening import open_canvas
 
         self._canvas = open_canvas(SIZE, False, backend="egl")
         self._canvas.handlers.on_draw = self._draw

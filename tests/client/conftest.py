@@ -15,7 +15,7 @@ from octree_client.remembered import Remembered
 @pytest.fixture
 def open_test_canvas() -> Iterator[Callable[..., Any]]:
     """Opens canvases that are closed when the test ends."""
-    from octree_client.canvas import open_canvas
+    from octree_client.canvas_opening import open_canvas
 
     opened = []
 

@@ -20,7 +20,8 @@ from vispy.gloo.context import get_current_canvas
 
 from octree_client import canvas as canvas_module
 from octree_client.camera import Camera
-from octree_client.canvas import Canvas, CanvasError, Handlers, KeyEvent, MouseEvent, draws_in_software, open_canvas
+from octree_client.canvas import Canvas, CanvasError, Handlers, KeyEvent, MouseEvent, draws_in_software
+from octree_client.canvas_opening import open_canvas
 from octree_client.texture import AtlasTexture, texture_kind
 
 pytestmark = pytest.mark.gl
@@ -224,7 +225,8 @@ def test_without_egl_a_hidden_widget_is_taken(monkeypatch: pytest.MonkeyPatch) -
 def test_without_anything_the_reason_and_the_cure_are_told() -> None:
     code = """
         import octree_client.canvas_egl as egl
-        from octree_client.canvas import CanvasError, open_canvas
+        from octree_client.canvas import CanvasError
+        from octree_client.canvas_opening import open_canvas
         def refuse(*_):
             raise CanvasError("EGL does not work here: no libEGL")
         egl.open_egl_canvas = refuse
@@ -255,7 +257,7 @@ def test_opening_without_a_window_imports_no_qt_and_leaves_the_environment() -> 
     code = """
         import os, sys
         before = dict(os.environ)
-        from octree_client.canvas import open_canvas
+        from octree_client.canvas_opening import open_canvas
         with open_canvas((8, 6)) as canvas:
             assert canvas.render().shape == (6, 8, 4)
             assert canvas.native is None and canvas.pixel_ratio == 1.0
@@ -401,7 +403,8 @@ def test_a_canvas_that_was_never_shown_closes() -> None:
 @pytest.mark.usefixtures("display")
 def test_sizes_are_physical_pixels_on_a_screen_that_scales() -> None:
     code = """
-        from octree_client.canvas import Handlers, open_canvas
+        from octree_client.canvas import Handlers
+        from octree_client.canvas_opening import open_canvas
         from qtpy.QtCore import QEvent, QPointF, Qt
         from qtpy.QtGui import QMouseEvent
         from qtpy.QtWidgets import QApplication

@@ -18,7 +18,7 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QAction, QHBoxLayout, QMainWindow, QMenu, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from octree_client import readout
-from octree_client.canvas import open_canvas
+from octree_client.canvas_opening import open_canvas
 from octree_client.first_view import ViewOptions
 from octree_client.gui.adding import Adding, dropped_places
 from octree_client.gui.appearance import rgb
