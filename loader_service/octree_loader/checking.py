@@ -21,8 +21,9 @@ import psutil
 
 from octree_loader.catalog import plan_spec
 from octree_loader.config.models import Config
+from octree_loader.free_memory import NoSharedMemory, free_bytes, shared_directory
 from octree_loader.instance import AlreadyRunning, InstanceLock, default_address
-from octree_loader.memory import NoSharedMemory, Segment, free_bytes, shared_directory
+from octree_loader.memory import Segment
 from octree_loader.monitoring.http_listener import HealthUnavailable, bind
 from octree_loader.planning import DatasetPlan
 from octree_loader.sources import open_source

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 from octree_loader.catalog import Catalog
 from octree_loader.config.models import Config
 from octree_loader.config.resolved import resolve_cluster, resolve_pools
+from octree_loader.dead_segments import remove_dead_segments
 from octree_loader.describing import look_apart, look_here
 from octree_loader.fork_server import fork_context
+from octree_loader.free_memory import arena_bytes, shared_directory
 from octree_loader.instance import InstanceLock, default_address
 from octree_loader.level_cache import CacheRoot
 from octree_loader.load_log import LoadLog
 from octree_loader.loop import Loop
-from octree_loader.memory import Segment, arena_bytes, remove_dead_segments, shared_directory
+from octree_loader.memory import Segment
 from octree_loader.monitoring.notify import Notifier
 from octree_loader.scheduling.actions import PoolSpec
 from octree_loader.scheduling.arena import Arena

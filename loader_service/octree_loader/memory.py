@@ -1,155 +1,40 @@
-"""The arena's memory: one file that daemon, workers and viewers map, and the janitor for what dead daemons left.
+"""The arena's memory: one file that daemon, workers and viewers map.
 
 Knows nothing of slots (`arena`) or chunks. Linux only: what is promised here rests on `posix_fallocate(3)`, `flock(2)`
 and ``MADV_POPULATE_WRITE``. `multiprocessing.shared_memory` is not used: a process that attaches with it removes the
 owner's segment when it exits, and a segment larger than what is free is created without complaint and kills later.
-Viewers attach with `octree_client.transport.shared`, which maps the same file read-only.
+Viewers attach with `octree_client.transport.shared`, which maps the same file read-only; what dead daemons left is
+removed by `dead_segments`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import mmap
 import os
 import re
 import secrets
-import stat
 import struct
-import tempfile
-import threading
-import time
 from types import TracebackType
 
-import numpy as np
-
-from octree_loader.liveness import HeldLock, Identity, is_gone, own_identity, start_of
-from octree_loader.scheduling.arena import SMALLEST_ARENA_BYTES
+from octree_loader.free_memory import free_bytes, no_memory
+from octree_loader.liveness import HeldLock, Identity, own_identity
+from octree_loader.populating import Populate
 from octree_protocol.errors import OctreeError
 from octree_protocol.messages import ArenaAddress
 from octree_protocol.slots import MAGIC, SEGMENT_HEADER_BYTES, TOKEN_BYTES, TOKEN_OFFSET
 
-#: Size of an arena that was given none, where there is room.
-DEFAULT_ARENA_BYTES = 1 << 30
-
-#: Where Linux keeps shared memory.
-SHARED_MEMORY = "/dev/shm"
-
-# How much is populated at a time: meanwhile no other thread of the process can map or unmap memory.
-_POPULATE_BYTES = 256 << 10
-
-# Rest between two of them: at least so many seconds, and so many times what the last one took. A busy machine makes it
-# take longer, and so rest longer.
-_POPULATE_REST = 0.001
-_POPULATE_RESTS = 4.0
-# asm-generic/mman-common.h
-_MADV_POPULATE_READ, _MADV_POPULATE_WRITE = 22, 23
+#: How a segment's file is called: after its daemon, and the number of the process.
+FILE_NAME = re.compile(r"octree-serve-.+-(?P<pid>\d{1,10})-[0-9a-f]{16}\.arena")
 
 # magic, nbytes, pid and start of the owner; the owner's boot stands behind the token.
 _OWNER = struct.Struct("<8sQQQ")
 _BOOT = slice(TOKEN_OFFSET + TOKEN_BYTES, TOKEN_OFFSET + TOKEN_BYTES + 36)
-_FILE_NAME = re.compile(r"octree-serve-.+-(?P<pid>\d{1,10})-[0-9a-f]{16}\.arena")
-
-
-class NoSharedMemory(OctreeError, MemoryError):
-    """There is not enough memory for the arena. The text says how much there is and how to get more."""
-
-    #: EX_CANTCREAT of sysexits.h.
-    exit_code = 73
 
 
 class BadSegment(OctreeError):
     """A file is not the segment that it should be."""
-
-
-# --- how much, and where ---------------------------------------------------------------------------------------------
-
-
-def shared_directory(configured: str | None = None) -> str:
-    """The folder for the segment: the configured one, else ``/dev/shm``, else that of temporary files."""
-    if configured is not None:
-        return configured
-    return SHARED_MEMORY if os.path.isdir(SHARED_MEMORY) else tempfile.gettempdir()
-
-
-def free_bytes(directory: str) -> int:
-    """How much a segment in `directory` may take: what the file system has, and the machine or container besides it.
-
-    A tmpfs counts as free what the machine does not have: beyond that, allocating ends in the kernel's out-of-memory
-    killer, not in an error.
-    """
-    found = os.statvfs(directory)
-    room = found.f_bavail * found.f_frsize
-    if not found.f_blocks:  # a tmpfs without a limit
-        room = 1 << 62
-    return min(room, _memory_available(), _container_room())
-
-
-def arena_bytes(configured: int | None, directory: str) -> int:
-    """The size of the arena: the configured one, else `DEFAULT_ARENA_BYTES`, but at most half of what is free.
-
-    Raises
-    ------
-    NoSharedMemory
-        If that is too little for an arena.
-    """
-    if configured is not None:
-        return configured
-    free = free_bytes(directory)
-    nbytes = min(DEFAULT_ARENA_BYTES, free // 2)
-    if nbytes < SMALLEST_ARENA_BYTES:
-        raise _no_memory(directory, SMALLEST_ARENA_BYTES, free, "half of it would be too small for an arena")
-    return nbytes - nbytes % mmap.PAGESIZE
-
-
-def _memory_available() -> int:
-    total = 0
-    with open("/proc/meminfo", encoding="ascii") as file:
-        for line in file:
-            if line.startswith(("MemAvailable:", "SwapFree:")):
-                total += int(line.split()[1]) * 1024
-    return total
-
-
-def _container_room() -> int:
-    """What the memory limit of our container leaves, by cgroup version 2 or 1; page cache can be dropped."""
-    for limit, usage, cache in (
-        ("memory.max", "memory.current", "memory.stat"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
-    ):
-        try:
-            most, used, statistics = (_read(f"/sys/fs/cgroup/{name}") for name in (limit, usage, cache))
-        except OSError:
-            continue
-        if most.isdigit():
-            files = re.search(r"^(?:total_)?inactive_file (\d+)$", statistics, re.MULTILINE)
-            return max(0, int(most) - int(used) + (int(files[1]) if files else 0))
-    return 1 << 62
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="ascii") as file:
-        return file.read().strip()
-
-
-def _human(nbytes: int) -> str:
-    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if nbytes >= size:
-            return f"{nbytes / size:.4g} {unit}"
-    return f"{nbytes} bytes"
-
-
-def _no_memory(directory: str, asked: int, free: int, why: str) -> NoSharedMemory:
-    return NoSharedMemory(
-        f"no shared memory for the arena: {_human(asked)} asked for, {_human(free)} free in {directory} ({why}). "
-        "Set memory.arena_bytes to less, or memory.directory to a folder with more; or make more room: "
-        f"`mount -o remount,size=2G {directory}` as root, `docker run --shm-size=2g` for a container "
-        "(and --memory above it)"
-    )
-
-
-# --- the segment -----------------------------------------------------------------------------------------------------
 
 
 class Segment:
@@ -169,7 +54,7 @@ class Segment:
     """
 
     def __init__(
-        self, path: str, mapping: mmap.mmap, token: bytes, lock: HeldLock | None, populate: _Populate | None
+        self, path: str, mapping: mmap.mmap, token: bytes, lock: HeldLock | None, populate: Populate | None
     ) -> None:
         self.path = path
         self.nbytes = len(mapping)
@@ -200,13 +85,13 @@ class Segment:
         directory = os.path.abspath(directory)
         free = free_bytes(directory) if os.path.isdir(directory) else 0
         if nbytes > free:
-            raise _no_memory(directory, nbytes, free, "not enough" if free else "is there such a folder?")
+            raise no_memory(directory, nbytes, free, "not enough" if free else "is there such a folder?")
         plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:64]
         path = os.path.join(directory, f"octree-serve-{plain}-{os.getpid()}-{secrets.token_hex(8)}.arena")
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise _no_memory(directory, nbytes, free, f"cannot make a file there: {error.strerror}") from None
+            raise no_memory(directory, nbytes, free, f"cannot make a file there: {error.strerror}") from None
         try:
             # A janitor may be looking at the file already; it lets go of it at once.
             lock = HeldLock(descriptor, wait=True)
@@ -222,9 +107,9 @@ class Segment:
             os.unlink(path)
             lock.close()
             if isinstance(error, OSError) and error.errno in _NO_ROOM:
-                raise _no_memory(directory, nbytes, free_bytes(directory), str(error.strerror)) from None
+                raise no_memory(directory, nbytes, free_bytes(directory), str(error.strerror)) from None
             raise
-        return cls(path, mapping, token, lock, _Populate(mapping, writable=True))
+        return cls(path, mapping, token, lock, Populate(mapping, writable=True))
 
     @classmethod
     def attach(cls, path: str, writable: bool = False, *, token: bytes | None = None) -> Segment:
@@ -256,7 +141,7 @@ class Segment:
             mapping = _map(path, nbytes, writable)
         except (OSError, ValueError) as error:
             raise BadSegment(f"cannot map the segment {path}: {error}") from None
-        return cls(path, mapping, found, None, _Populate(mapping, writable))
+        return cls(path, mapping, found, None, Populate(mapping, writable))
 
     @property
     def owned(self) -> bool:
@@ -310,6 +195,14 @@ def _header(nbytes: int, owner: Identity, token: bytes) -> bytes:
     return bytes(header)
 
 
+def owner_of(header: bytes) -> Identity | None:
+    """Whose segment it is, by its first page; None if that was not written."""
+    if len(header) < SEGMENT_HEADER_BYTES or not header.startswith(MAGIC):
+        return None
+    _, _, pid, started = _OWNER.unpack_from(header)
+    return Identity(pid, started, header[_BOOT].decode("ascii", "replace"))
+
+
 def _read_header(path: str) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
@@ -326,92 +219,3 @@ def _map(path: str, nbytes: int, writable: bool) -> mmap.mmap:
         return mmap.mmap(descriptor, nbytes, flags=mmap.MAP_SHARED, prot=protection)
     finally:
         os.close(descriptor)
-
-
-class _Populate:
-    """Zeroes and maps the pages of a mapping behind everybody's back, from the first to the last, as slots are used.
-
-    A first touch costs 1 to 9 µs a page, so some 0.1 ms a chunk; all of them together 0.3 to 2.4 s a GiB, too long to
-    wait for at the start. `madvise(2)` changes no content, and ctypes lets other threads run meanwhile. A kernel older
-    than 5.14 refuses: then pages are mapped when they are touched.
-    """
-
-    def __init__(self, mapping: mmap.mmap, writable: bool) -> None:
-        self._address: int = np.frombuffer(mapping, np.uint8).__array_interface__["data"][0]
-        self._nbytes = len(mapping)
-        self._advice = _MADV_POPULATE_WRITE if writable else _MADV_POPULATE_READ
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="octree-populate", daemon=True)
-        self._thread.start()
-
-    def wait(self, timeout: float | None) -> bool:
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        # Never at a low priority: a thread that lost the processor while it holds the interpreter or the map of the
-        # process would keep everybody else waiting (measured: answers late by 0.3 s). It rests instead.
-        madvise = ctypes.CDLL(None).madvise
-        madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-        for start in range(0, self._nbytes, _POPULATE_BYTES):
-            piece = min(_POPULATE_BYTES, self._nbytes - start)
-            began = time.monotonic()
-            if madvise(self._address + start, piece, self._advice):
-                return
-            if self._stop.wait(max(_POPULATE_REST, _POPULATE_RESTS * (time.monotonic() - began))):
-                return
-
-
-# --- the janitor -----------------------------------------------------------------------------------------------------
-
-
-def remove_dead_segments(directory: str | os.PathLike[str]) -> list[str]:
-    """Remove the segments of this user whose daemons are provably dead, and nothing else.
-
-    Provably: nobody holds the segment's lock, *and* its owner's process is gone (or was of another boot, or its number
-    is another process's now).
-
-    Returns
-    -------
-    list of str
-        Paths of what was removed, sorted.
-    """
-    removed = []
-    try:
-        names = sorted(os.listdir(directory))
-    except OSError:
-        return []
-    for name in names:
-        match = _FILE_NAME.fullmatch(name)
-        path = os.path.join(directory, name)
-        if match is not None and _remove_if_dead(path, int(match["pid"])):
-            removed.append(path)
-    return removed
-
-
-def _remove_if_dead(path: str, pid: int) -> bool:
-    try:
-        found = os.lstat(path)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            return False
-        lock = HeldLock(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW))
-    except OSError:  # gone meanwhile, or locked: alive
-        return False
-    try:
-        header = os.pread(lock.descriptor, SEGMENT_HEADER_BYTES, 0)
-        if len(header) == SEGMENT_HEADER_BYTES and header.startswith(MAGIC):
-            _, _, pid, started = _OWNER.unpack_from(header)
-            dead = is_gone(Identity(pid, started, header[_BOOT].decode("ascii", "replace")))
-        else:  # its owner had not come to write the header: all there is is the number in the name
-            dead = start_of(pid) is None
-        if dead:
-            os.unlink(path)
-        return dead
-    except OSError:
-        return False
-    finally:
-        lock.close()

@@ -20,7 +20,7 @@ from tests.system.daemons import ROOT, environment
 
 from octree_loader.cli import COMMANDS
 from octree_loader.config import load_config
-from octree_loader.memory import free_bytes
+from octree_loader.free_memory import free_bytes
 
 FOLDER = ROOT / "deploy" / "container"
 STEPS = read_containerfile(FOLDER / "Containerfile")

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octree_loader.scheduling.arena import SLAB_BYTES, SMALLEST_ARENA_BYTES, Allocation, Arena
+from octree_loader.scheduling.arena import Allocation, Arena
+from octree_loader.scheduling.slot_sizes import SLAB_BYTES, SMALLEST_ARENA_BYTES, payload_for
 from octree_protocol import limits
 from octree_protocol.keys import ChunkKey
 from octree_protocol.slots import SEGMENT_HEADER_BYTES, SLOT_HEADER_BYTES
@@ -156,13 +157,14 @@ def test_any_steps_agree_with_a_plain_model(steps: list[tuple[int, int]]) -> Non
         agree(arena, model)
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.integers(1, limits.CHUNK_BYTES))
 def test_at_most_an_eighth_of_a_slot_is_lost(nbytes: int) -> None:
+    payload = payload_for(nbytes, limits.CHUNK_BYTES)
+    assert nbytes <= payload <= max(4096, nbytes * 9 // 8 + 1)
+    assert payload_for(payload, limits.CHUNK_BYTES) == payload
     arena = Arena(64 << 20, SLAB_BYTES)
     give(arena, 0, nbytes)
-    payload = arena.usage().filling - SLOT_HEADER_BYTES
-    assert nbytes <= payload <= max(4096, nbytes * 9 // 8 + 1)
+    assert arena.usage().filling == payload + SLOT_HEADER_BYTES
 
 
 def test_a_128_kib_chunk_fits_its_slot_and_64_of_them_a_slab_to_the_byte() -> None:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from octree_loader.config import Config, ConfigError, load_config, models, print_schema
 from octree_loader.config.resolved import PoolConfig, resolve_cluster, resolve_pools
-from octree_loader.scheduling.arena import SMALLEST_ARENA_BYTES
+from octree_loader.scheduling.slot_sizes import SMALLEST_ARENA_BYTES
 from octree_loader.transport import keys
 
 # As it stands in napari's rendering guide, to the letter.

@@ -24,9 +24,9 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from octree_loader.free_memory import arena_bytes, shared_directory
 from octree_loader.level_cache import default_directory
-from octree_loader.memory import arena_bytes, shared_directory
-from octree_loader.scheduling.arena import SMALLEST_ARENA_BYTES
+from octree_loader.scheduling.slot_sizes import SMALLEST_ARENA_BYTES
 from octree_protocol import limits
 from octree_protocol.addresses import DEFAULT_NAME, AddressError, check_name, parse_address
 from octree_protocol.curve_keys import check_public_key, key_folder

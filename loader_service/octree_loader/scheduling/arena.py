@@ -4,8 +4,7 @@ Knows numbers only: not the memory behind them (`memory`), not who wants a chunk
 
 The memory after the segment's header is cut into *slabs* of one size. A slab belongs to nobody or to one *size class*,
 and is then cut into slots of that class, so that memory moves between chunk sizes in whole slabs and no slot ever has
-to be split or joined (the design of Bonwick's slab allocator, USENIX 1994). Sizes are rounded up to an eighth of a
-power of two: at most an eighth is lost that way, and the usual powers of two fit exactly.
+to be split or joined (the design of Bonwick's slab allocator, USENIX 1994). How large they are says `slot_sizes`.
 
 A slot that is in use is in one of three states::
 
@@ -29,27 +28,9 @@ from typing import NamedTuple
 import msgspec
 
 from octree_loader.scheduling.slabs import FILLING, FREE, HELD, RECENT, SizeClass, Slab, Slot
-from octree_protocol import limits
+from octree_loader.scheduling.slot_sizes import payload_for, slab_for
 from octree_protocol.keys import ChunkKey
 from octree_protocol.slots import SEGMENT_HEADER_BYTES, SLOT_HEADER_BYTES
-
-#: A slab of a large arena: holds one chunk of the greatest size, or 64 of 128 KiB each with its header, to the byte.
-SLAB_BYTES = limits.CHUNK_BYTES + 64 * SLOT_HEADER_BYTES
-
-#: A slab of a small arena is never smaller: a 512x512 chunk of float32 must fit.
-SMALLEST_SLAB_BYTES = (1 << 20) + 64 * SLOT_HEADER_BYTES
-
-#: An arena is cut into about so many slabs at least: each chunk size in use takes one.
-SLABS_WISHED = 32
-
-#: With fewer slabs the second chunk size would find none.
-SLABS_LEAST = 4
-
-#: Payloads below this share one class.
-SMALLEST_PAYLOAD_BYTES = 4096
-
-#: The smallest arena that `Arena` accepts when it chooses the slabs itself.
-SMALLEST_ARENA_BYTES = SEGMENT_HEADER_BYTES + SLABS_LEAST * SMALLEST_SLAB_BYTES
 
 
 class Allocation(msgspec.Struct, frozen=True, gc=False):
@@ -106,24 +87,7 @@ class Arena:
     )
 
     def __init__(self, nbytes: int, slab_bytes: int | None = None) -> None:
-        room = nbytes - SEGMENT_HEADER_BYTES
-        if slab_bytes is None:
-            if nbytes < SMALLEST_ARENA_BYTES:
-                raise ValueError(
-                    f"an arena of {nbytes} bytes is too small: it takes at least {SMALLEST_ARENA_BYTES} bytes"
-                )
-            slab_bytes = min(SLAB_BYTES, max(SMALLEST_SLAB_BYTES, room // SLABS_WISHED))
-        slab_bytes -= slab_bytes % SLOT_HEADER_BYTES
-        if slab_bytes < SLOT_HEADER_BYTES + SMALLEST_PAYLOAD_BYTES:
-            raise ValueError(
-                f"slabs of {slab_bytes} bytes are too small: "
-                f"one slot takes at least {SLOT_HEADER_BYTES + SMALLEST_PAYLOAD_BYTES} bytes"
-            )
-        if room < slab_bytes:
-            raise ValueError(
-                f"an arena of {nbytes} bytes is too small for one slab of {slab_bytes} bytes and the header of "
-                f"{SEGMENT_HEADER_BYTES}"
-            )
+        slab_bytes = slab_for(nbytes, slab_bytes)
         self._nbytes = nbytes
         self._slab_bytes = slab_bytes
         #: The greatest chunk, in bytes, that fits a slot of this arena: `pyramid` and `planning` cut accordingly.
@@ -155,20 +119,7 @@ class Arena:
         ValueError
             If `nbytes` is not between 1 and `largest_payload`.
         """
-        if nbytes <= SMALLEST_PAYLOAD_BYTES:
-            if nbytes < 1:
-                raise ValueError(f"a chunk of {nbytes} bytes has nothing to keep")
-            payload = SMALLEST_PAYLOAD_BYTES
-        else:
-            shift = (nbytes - 1).bit_length() - 4
-            payload = ((nbytes - 1 >> shift) + 1) << shift
-        if payload > self.largest_payload:
-            if nbytes > self.largest_payload:
-                raise ValueError(
-                    f"a chunk of {nbytes} bytes does not fit: a slot of this arena holds {self.largest_payload} bytes; "
-                    "cut the chunks smaller or raise memory.arena_bytes"
-                )
-            payload = self.largest_payload
+        payload = payload_for(nbytes, self.largest_payload)
         size = self._classes.get(payload)
         if size is None:
             size = self._classes[payload] = SizeClass(SLOT_HEADER_BYTES + payload)
