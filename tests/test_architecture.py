@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,25 @@ def test_the_client_imports_without_a_window_and_without_the_loader() -> None:
 def test_the_loader_imports_without_a_window_and_without_the_client() -> None:
     loaded = {name.partition(".")[0] for name in _imported("import octree_loader.cli, octree_loader.worker")}
     assert not loaded & {"PyQt5", "PyQt6", "PySide6", "qtpy", "superqt", "vispy", "OpenGL", "octree_client"}
+
+
+def _known_by(path: Path, modules: dict[str, Path]) -> set[str]:
+    """The modules that a file imports, at its top, in a function, or for its types alone."""
+    known = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            known |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            known |= (inner & modules.keys()) or {node.module}
+    return known & modules.keys()
+
+
+@pytest.mark.parametrize("package", ["octree_protocol", "octree_loader"])
+def test_no_two_modules_know_each_other(package: str) -> None:
+    """Nor in a larger circle: `CycleError` names it."""
+    modules = _modules(package)
+    TopologicalSorter({name: _known_by(path, modules) for name, path in modules.items()}).prepare()
 
 
 @pytest.mark.parametrize("package", PACKAGES)

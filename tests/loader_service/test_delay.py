@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octree_loader.chunk import Chunk
+from octree_loader.scheduling.chunk import Chunk
 from octree_loader.scheduling.delay import ViewQueue
 from octree_protocol.keys import ChunkKey
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.loader_service.ends import failed, forgotten, loaded
 
-from octree_loader.chunk import ChunkState
 from octree_loader.planning import plan_dataset
 from octree_loader.scheduling.actions import Actions, Load, PoolSpec, StopWorker
 from octree_loader.scheduling.arena import Arena
+from octree_loader.scheduling.chunk import ChunkState
 from octree_loader.scheduling.placement import Offer
 from octree_loader.scheduling.scheduler import Scheduler
 from octree_loader.sources.base import StoredLevel

@@ -1,32 +1,33 @@
 """Where a request can still be forgotten for free, and the order in which requests leave. Pure (no I/O).
 
 A `ViewQueue` holds what one view wants of one pool and what no worker has begun: first in the delay queue, then by
-rank. It is built anew from every Want, so cancelling is leaving out: nothing in it is ever stale.
+rank. It is built anew from every Want, so cancelling is leaving out: nothing in it is ever stale. Knows nothing of what
+waits.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from octree_loader.chunk import Chunk
+#: What waits: a chunk, to the scheduler.
+Chunk = TypeVar("Chunk")
 
 #: (rank, chunk) of what may start.
-Ranked = tuple[int, "Chunk"]
+Ranked = tuple[int, Chunk]
 
 #: (when it may start, rank, chunk).
-Delayed = tuple[float, int, "Chunk"]
+Delayed = tuple[float, int, Chunk]
 
 
-def _descending(entry: Ranked) -> int:
+def _descending(entry: Ranked[Any]) -> int:
     return -entry[0]
 
 
-def _latest_first(entry: Delayed) -> float:
+def _latest_first(entry: Delayed[Any]) -> float:
     return -entry[0]
 
 
-class ViewQueue:
+class ViewQueue(Generic[Chunk]):
     """What one view still waits for in one pool.
 
     `delayed` is sorted so that the first to leave is last, and so is `ready`: both are consumed from the end.
@@ -35,10 +36,10 @@ class ViewQueue:
     __slots__ = ("delayed", "ready")
 
     def __init__(self) -> None:
-        self.delayed: list[Delayed] = []
-        self.ready: list[Ranked] = []
+        self.delayed: list[Delayed[Chunk]] = []
+        self.ready: list[Ranked[Chunk]] = []
 
-    def replace(self, ready: list[Ranked], delayed: list[Delayed]) -> None:
+    def replace(self, ready: list[Ranked[Chunk]], delayed: list[Delayed[Chunk]]) -> None:
         """Take over the entries of a new Want."""
         ready.sort(key=_descending)
         if len(delayed) > 1:

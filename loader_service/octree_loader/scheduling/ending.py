@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from octree_loader.chunk import Chunk, ChunkState
 from octree_loader.orders import Outcome
 from octree_loader.scheduling.actions import BACKGROUND, Client
-from octree_loader.scheduling.books import Books, DatasetBook
+from octree_loader.scheduling.books import Books
+from octree_loader.scheduling.chunk import Chunk, ChunkState
+from octree_loader.scheduling.dataset_book import DatasetBook
 from octree_loader.scheduling.outbox import Outbox
 from octree_loader.scheduling.placement import Task
 from octree_loader.scheduling.priority import last_of_tier

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 
-from octree_loader.chunk import Chunk, ChunkState, LevelCut
 from octree_loader.planning import LevelPlan
+from octree_loader.scheduling.chunk import Chunk, ChunkState, LevelCut
 from octree_protocol.keys import ChunkKey
 
 #: Chunks that one storage chunk may be cut into and still be filled all at once.

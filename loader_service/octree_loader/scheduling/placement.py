@@ -6,16 +6,14 @@ Only `scheduler` changes these books; `pools` does what comes of them.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from octree_loader.chunk import Chunk, ChunkState, View
 from octree_loader.scheduling.actions import BACKGROUND, Client, Load, PoolSpec
+from octree_loader.scheduling.chunk import Chunk, ChunkState, View
+from octree_loader.scheduling.dataset_book import DatasetBook
 from octree_loader.scheduling.fairness import FairShare
 from octree_loader.scheduling.priority import tier_of
 from octree_loader.scheduling.profile import SLOW_SECONDS, LoadProfile, Spread
-
-if TYPE_CHECKING:
-    from octree_loader.scheduling.books import DatasetBook
 
 _WAITING = ChunkState.WAITING
 

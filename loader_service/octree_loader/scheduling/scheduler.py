@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from octree_loader.chunk import Chunk, ChunkState, View
 from octree_loader.orders import Outcome
 from octree_loader.planning import DatasetPlan
 from octree_loader.scheduling import ending, wanting
 from octree_loader.scheduling.actions import BACKGROUND, Actions, Client, Load, PoolSpec, StartWorker, StopWorker
 from octree_loader.scheduling.arena import Arena
-from octree_loader.scheduling.books import Books, DatasetBook
+from octree_loader.scheduling.books import Books
+from octree_loader.scheduling.chunk import Chunk, ChunkState, View
+from octree_loader.scheduling.dataset_book import DatasetBook
 from octree_loader.scheduling.gathering import read_together
 from octree_loader.scheduling.placement import Offer, Pool, Task, Worker
 from octree_loader.scheduling.profile import LoadProfile

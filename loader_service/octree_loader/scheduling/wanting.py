@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from octree_loader.chunk import Chunk, ChunkState, View
 from octree_loader.scheduling.actions import Client
 from octree_loader.scheduling.books import Books
+from octree_loader.scheduling.chunk import Chunk, ChunkState, View
 from octree_loader.scheduling.delay import Delayed, Ranked, ViewQueue
 from octree_loader.scheduling.priority import last_of_tier, rank
 from octree_protocol.keys import ChunkKey
@@ -24,7 +24,7 @@ _WAITING, _LOADING, _READY = ChunkState.WAITING, ChunkState.LOADING, ChunkState.
 _MISSING, _FAILED = ChunkState.MISSING, ChunkState.FAILED
 
 #: What is to wait in each pool: at once by rank, or first in the delay queue.
-_Waiting = dict[int, tuple[list[Ranked], list[Delayed]]]
+_Waiting = dict[int, tuple[list[Ranked[Chunk]], list[Delayed[Chunk]]]]
 
 
 class _Line(NamedTuple):
@@ -33,8 +33,8 @@ class _Line(NamedTuple):
     rank: int
     last_of_tier: bool
     delay_seconds: float
-    ready: list[Ranked]
-    delayed: list[Delayed]
+    ready: list[Ranked[Chunk]]
+    delayed: list[Delayed[Chunk]]
 
 
 def want(books: Books, client: Client, number: int, sequence: int, entries: Iterable[Wanted], now: float) -> None:

@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from octree_loader.sources.assembled import AssembledSource, LevelArray, Placing, assemble
-from octree_loader.sources.base import Box, Piece, SourceError
+from octree_loader.sources.assembled import AssembledSource, Placing, assemble
+from octree_loader.sources.base import Box, LevelArray, Piece, SourceError
 from octree_loader.sources.boxes import gather, indices_of, overlap_of, slices_of
 from octree_loader.sources.placement import Numbers, axis_named
 from octree_loader.sources.zarr_metadata import check_shape, plain_dtype

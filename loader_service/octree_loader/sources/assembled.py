@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from octree_loader.sources.base import Piece, ReadChunk, SourceError, StoredLevel
+from octree_loader.sources.base import LevelArray, Piece, ReadChunk, SourceError, StoredLevel
 from octree_loader.sources.placement import (
     Numbers,
     axis_named,
@@ -20,22 +20,10 @@ from octree_loader.sources.placement import (
     place_levels,
     shown_order,
 )
+from octree_loader.sources.sampling import sample_array
+from octree_loader.sources.turned import TurnedArray
 from octree_protocol import limits
 from octree_protocol.geometry import Axis, Channel
-
-
-class LevelArray(Protocol):
-    """One array that fills boxes; `read` as in `base.Source.read`. `where` names it in errors."""
-
-    where: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    storage_chunk: tuple[int, ...]
-    shard: tuple[int, ...] | None
-    random_access: bool
-    fill_value: float
-
-    def read(self, pieces: Sequence[Piece]) -> list[bool]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +67,6 @@ class AssembledSource:
         own = getattr(array, "sample", None)
         if own is not None:
             return own(places), True
-        from octree_loader.sources.sampling import sample_array
-
         return sample_array(array, places, until, clock)
 
     def chunk_reader(self, level: int, chunk_shape: tuple[int, ...]) -> ReadChunk | None:
@@ -151,8 +137,6 @@ def assemble(where: str, arrays: Sequence[LevelArray], known: Placing, options: 
     placed = _with_options(place_levels(shapes, scales, translations, where), options, len(first.shape), where)
     order = shown_order(axes, colour)
     if order != tuple(range(len(axes))):
-        from octree_loader.sources.turned import TurnedArray
-
         axes = tuple(axes[a] for a in order)
         arrays = [TurnedArray(array, order) for array in arrays]
         placed = [(tuple(s[a] for a in order), tuple(t[a] for a in order)) for s, t in placed]

@@ -137,3 +137,17 @@ class Source(Describable, Protocol):
             If a piece cannot be read.
         """
         ...
+
+
+class LevelArray(Protocol):
+    """One array that fills boxes; `read` as in `Source.read`. `where` names it in errors."""
+
+    where: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    storage_chunk: tuple[int, ...]
+    shard: tuple[int, ...] | None
+    random_access: bool
+    fill_value: float
+
+    def read(self, pieces: Sequence[Piece]) -> list[bool]: ...

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from octree_loader.sources.assembled import AssembledSource, LevelArray, Placing, assemble
-from octree_loader.sources.base import SourceError
+from octree_loader.sources.assembled import AssembledSource, Placing, assemble
+from octree_loader.sources.base import LevelArray, SourceError
 from octree_loader.sources.hdf5_array import open_dataset
 from octree_loader.sources.image_file import ImageFile, LocalFile, watched
 from octree_loader.sources.joined import JoinedArray

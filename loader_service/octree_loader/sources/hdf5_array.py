@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octree_loader.sources.allowance import memory_allowance
-from octree_loader.sources.assembled import LevelArray
-from octree_loader.sources.base import Piece, SourceError
+from octree_loader.sources.base import LevelArray, Piece, SourceError
 from octree_loader.sources.boxes import gather, indices_of, overlap_of, slices_of
 from octree_loader.sources.chunk_files import Fetch
 from octree_loader.sources.codecs import Decoder, decoder_of, encoded_bytes_most

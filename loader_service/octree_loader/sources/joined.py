@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from octree_loader.sources.assembled import LevelArray
-from octree_loader.sources.base import Piece, SourceError
+from octree_loader.sources.base import LevelArray, Piece, SourceError
 from octree_loader.sources.zarr_metadata import check_shape
 
 Index = tuple[int, ...]

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from octree_loader.sources.assembled import LevelArray
-from octree_loader.sources.base import Piece
+from octree_loader.sources.base import LevelArray, Piece
 
 Places = NDArray[np.intp]
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterable
 
 from octree_loader.sources import pictures, tiff
-from octree_loader.sources.assembled import AssembledSource, LevelArray, Placing, assemble
-from octree_loader.sources.base import SourceError
+from octree_loader.sources.assembled import AssembledSource, Placing, assemble
+from octree_loader.sources.base import LevelArray, SourceError
 from octree_loader.sources.image_file import ImageFile, LocalFile
 from octree_loader.sources.joined import JoinedArray
 from octree_loader.sources.placement import axis_named

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from octree_loader.sources.allowance import memory_allowance
-from octree_loader.sources.assembled import LevelArray
-from octree_loader.sources.base import Box, Piece, SourceError
+from octree_loader.sources.base import Box, LevelArray, Piece, SourceError
 from octree_loader.sources.boxes import Gathering, Index, gather, indices_of, overlap_of, slices_of
 from octree_loader.sources.codec_chain import chain_decoder, widest_bytes
 from octree_loader.sources.codecs import encoded_bytes_most

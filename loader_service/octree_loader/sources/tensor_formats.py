@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from octree_loader.sources.allowance import memory_allowance
-from octree_loader.sources.assembled import AssembledSource, LevelArray, Placing, assemble
-from octree_loader.sources.base import Box, Piece, SourceError
+from octree_loader.sources.assembled import AssembledSource, Placing, assemble
+from octree_loader.sources.base import Box, LevelArray, Piece, SourceError
 from octree_loader.sources.locations import shown_text
 from octree_loader.sources.placement import Numbers, axis_named
 from octree_loader.sources.stores import Store, check_node, name_in

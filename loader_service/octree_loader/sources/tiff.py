@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from octree_loader.sources.assembled import AssembledSource, LevelArray, Placing, assemble
-from octree_loader.sources.base import SourceError
+from octree_loader.sources.assembled import AssembledSource, Placing, assemble
+from octree_loader.sources.base import LevelArray, SourceError
 from octree_loader.sources.image_file import ImageFile, watched
 from octree_loader.sources.ome_files import Others, look_beside, look_far_away, other_files
 from octree_loader.sources.placement import axis_named

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from octree_loader.sources.assembled import LevelArray
-from octree_loader.sources.base import Box, Piece
+from octree_loader.sources.base import Box, LevelArray, Piece
 
 
 class TurnedArray:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from octree_loader.sources.assembled import LevelArray
-from octree_loader.sources.base import SourceError
+from octree_loader.sources.base import LevelArray, SourceError
 from octree_loader.sources.chunk_files import Fetch
 from octree_loader.sources.codecs import Decoder, decoder_of, encoded_bytes_most
 from octree_loader.sources.direct import DirectArray

@@ -80,7 +80,7 @@ class View:
         self.outbox = outbox
         self.sequence = -1
         self.wanted: dict[ChunkKey, Chunk] = {}
-        self.queues: dict[int, ViewQueue] = {}
+        self.queues: dict[int, ViewQueue[Chunk]] = {}
 
 
 class LevelCut:
