@@ -82,7 +82,7 @@ class Server:
     guard
         For doors where keys are asked for.
     compression
-        Of chunks that travel, see `compression.CHOICES`.
+        Of chunks that travel, see `Compression`.
     cluster
         Of the pools that load with one.
     """

@@ -62,11 +62,10 @@ class Identity(NamedTuple):
 
 
 class Beginning(NamedTuple):
-    """The first bytes of a file, or `whole` of it from a server that sends no parts."""
+    """The first bytes of a file, or all of it from a server that sends no parts."""
 
     data: memoryview
     identity: Identity
-    whole: bool
 
 
 #: Told of each file that was found what it is like.
@@ -185,7 +184,7 @@ class RemoteFiles:
         try:
             answer = obstore.get(self.client, path, options={"range": (0, nbytes)})
             data = memoryview(answer.bytes())
-            return Beginning(data, _identity(answer.meta), len(data) == answer.meta["size"])
+            return Beginning(data, _identity(answer.meta))
         except Exception as error:
             status, reason, _ = explain(str(error))
             if status == 416:
@@ -200,7 +199,7 @@ class RemoteFiles:
                     f"{self.place(path)} has {answer.meta['size']} bytes, and {_WHOLE_ONLY}: "
                     f"serve it from one that understands Range"
                 )
-            return Beginning(memoryview(answer.bytes()), _identity(answer.meta), True)
+            return Beginning(memoryview(answer.bytes()), _identity(answer.meta))
         except SourceError:
             raise
         except Exception as error:

@@ -8,12 +8,9 @@ How fast a link is says `link`. Decoding is left out: both codecs decode several
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import imagecodecs
-
-#: What the configuration may say: measure, or always this.
-CHOICES = ("auto", "none", "lz4", "zstd")
 
 #: Bytes that compress to more than this are sent as they are: decoding would cost more than it saves.
 _WORTHWHILE = 0.95
@@ -79,7 +76,7 @@ class Compression:
     Parameters
     ----------
     choice
-        One of `CHOICES`.
+        ``auto`` measures; else ``none``, ``lz4`` or ``zstd``, always.
     """
 
     def __init__(self, choice: str = "auto") -> None:
@@ -125,11 +122,3 @@ class Compression:
         """A chunk of `nbytes` was compressed."""
         known = self._measured.setdefault((dataset, codec), _Measured())
         known.observe(nbytes, len(encoded.data), encoded.seconds)
-
-    def known(self, dataset: int) -> dict[str, tuple[float, float]]:
-        """For people: bytes a second that each codec encodes, and the share that it leaves."""
-        found: dict[str, Any] = {}
-        for (number, codec), measured in self._measured.items():
-            if number == dataset and measured.trials:
-                found[codec] = (1.0 / max(measured.seconds, 1e-12), measured.left)
-        return found

@@ -70,7 +70,7 @@ class InlineSender:
     send
         See `Send`.
     compression
-        ``auto`` or what is always done, see `compression.CHOICES`.
+        ``auto`` or what is always done, see `Compression`.
     """
 
     def __init__(
