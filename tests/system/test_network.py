@@ -207,9 +207,9 @@ def test_a_key_that_is_revoked_is_dropped_at_once(guarded: Lab, image: np.ndarra
         public.unlink()
         wait_for(lambda: _lines(guarded, "its key was revoked"), 2.0 + BUSY)
         began = time.monotonic()
-        received = bob.connection._counted
+        received = bob.connection._exchange.received
         wait_for(lambda: bob.connection.state is not ConnectionState.OPEN, 4.0 + BUSY)
-        assert bob.connection._counted == received
+        assert bob.connection._exchange.received == received
         wait_for(lambda: bob.connection.state is ConnectionState.REFUSED, began + 10.0 - time.monotonic())
         assert alice.dataset("image").levels[0][400, 400] == image[400, 400]
         public.write_text(text)  # he is let in again

@@ -47,21 +47,22 @@ class ChunkMemory:
         self._share_memory = share_memory
         self._dataset_of = dataset_of
         self._inline: InlineChunks | None = None
+        self._instance = ""
 
     @property
     def travels(self) -> bool:
         """Whether chunks come over the wire."""
         return self._inline is not None
 
-    def find(self, welcome: Welcome, same: bool, can_send: bool) -> None:
+    def find(self, welcome: Welcome, can_send: bool) -> None:
         """Map the arena of a daemon that has answered, or have chunks come over the wire.
+
+        What came over the wire from the daemon of before is as good as it was, if it is that which has answered.
 
         Parameters
         ----------
         welcome
             Its answer.
-        same
-            It is the daemon of before: what came from it is as good as it was.
         can_send
             Whether it can send chunks at all.
 
@@ -70,6 +71,7 @@ class ChunkMemory:
         ArenaUnavailable
             If neither is possible.
         """
+        same, self._instance = welcome.instance == self._instance, welcome.instance
         if self._inline is None or not same:
             self._inline = None
             try:

@@ -18,6 +18,7 @@ from enum import Enum
 import zmq
 
 from octree_client.transport.chunk_memory import ChunkMemory
+from octree_client.transport.exchange import Exchange
 from octree_client.transport.inbox import Event, Inbox, Lost, Reopened
 from octree_client.transport.known import KnownDatasets
 from octree_client.transport.questions import Answer, Questions
@@ -26,11 +27,10 @@ from octree_client.transport.shared import SharedArena
 from octree_client.transport.timetable import Timetable
 from octree_client.transport.wants import Wants
 from octree_client.transport.wire import CurveKeys, Wire, WireEvent
-from octree_protocol import PROTOCOL_VERSION, codec, limits
-from octree_protocol.errors import LocalProtocolError, OctreeError, ProtocolError
+from octree_protocol import PROTOCOL_VERSION, limits
+from octree_protocol.errors import OctreeError
 from octree_protocol.geometry import Dataset
 from octree_protocol.messages import (
-    Ack,
     Announce,
     AskStatus,
     Bye,
@@ -48,7 +48,6 @@ from octree_protocol.messages import (
     Wanted,
     Welcome,
 )
-from octree_protocol.session import Session, SessionState
 
 log = logging.getLogger("octree.connection")
 
@@ -122,14 +121,13 @@ class Connection:
         self._wants = Wants()
         self._known = KnownDatasets()
         self._questions = Questions()
-        self._instance = ""
         self._changed = threading.Condition(self._lock)
         self._memory = ChunkMemory(address, cache_bytes, share_memory, self._dataset_of)
-        self._acknowledges = False
-        self._counted = self._acknowledged = 0
-        self._session = Session()
         self._times = Timetable(address.startswith("tcp://"), time.monotonic())
         self._wire = Wire(address, keys)
+        self._exchange = Exchange(
+            self._wire, address, self._memory.take_in, lambda: self._times.heard(time.monotonic())
+        )
         self._wake = self._wire.wake
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="octree-connection", daemon=True)
@@ -228,7 +226,7 @@ class Connection:
                 if heard.readable:
                     self._hear()
                 self._speak()
-            self._say(Bye())
+            self._exchange.say(Bye())
         except zmq.ZMQError as error:
             self._set(ConnectionState.REFUSED, f"cannot connect: {error}")
         finally:
@@ -247,8 +245,8 @@ class Connection:
             self.problem = "somebody is there, but no handshake comes about: it asks for keys, or has another key"
 
     def _greet(self) -> None:
-        self._session = Session()
-        self._say(Hello(PROTOCOL_VERSION, self.name, os.getpid()))
+        self._exchange.start_over()
+        self._exchange.say(Hello(PROTOCOL_VERSION, self.name, os.getpid()))
         self._times.greeted(time.monotonic())
 
     def _speak(self) -> None:
@@ -262,16 +260,16 @@ class Connection:
         if self.state is ConnectionState.OPEN:
             self._say_wants(now)
             for number, question in self._questions.unsaid():
-                if self._say(question):
+                if self._exchange.say(question):
                     self._questions.said(number)
         if self._times.connection_due(now):
             self._times.connecting(now)
-            self._session = Session()
+            self._exchange.start_over()
             self._wire.connect()
         if self._times.beat_due(now):
             if self.state is ConnectionState.OPEN:
-                self._say(Ping(next(self._numbers)))
-                self._acknowledge()
+                self._exchange.say(Ping(next(self._numbers)))
+                self._exchange.acknowledge()
                 self._times.beaten(now)
             else:
                 if self.state is ConnectionState.LOST:
@@ -299,41 +297,12 @@ class Connection:
             inbox.put(Announce(local))
         with self._lock:
             sequence = self._wants.begin(view)
-        sent = self._say(Want(view, sequence, told))
+        sent = self._exchange.say(Want(view, sequence, told))
         with self._lock:
             self._wants.end(view, entries, sent)
 
-    def _say(self, message: ClientMessage) -> bool:
-        try:
-            self._session.sent(message)
-            return self._wire.send(codec.encode(message))
-        except LocalProtocolError as error:
-            log.debug("not said: %s", error)
-            return False
-
-    def _acknowledge(self) -> None:
-        """Say how much has come, if that is news."""
-        if self._acknowledges and self._counted != self._acknowledged and self._say(Ack(self._counted)):
-            self._acknowledged = self._counted
-
     def _hear(self) -> None:
-        while (received := self._wire.receive()) is not None:
-            frame, further = received
-            self._times.heard(time.monotonic())
-            self._counted += len(frame) + sum(map(len, further))
-            try:
-                message = codec.decode_from_daemon(frame)
-                if isinstance(message, Welcome):
-                    self._counted = self._acknowledged = 0
-                    if self._session.state is SessionState.OPEN:
-                        # It answers an earlier Hello than the last: the daemon had heard both before anything that we
-                        # said since, so nothing has changed, and starting over would wait for chunks already announced.
-                        continue
-                self._session.received(message)
-                message = self._memory.take_in(message, further)
-            except ProtocolError as error:
-                log.warning("the daemon at %s: %s", self.address, error)
-                continue
+        for message in self._exchange.hear():
             if isinstance(message, Announce):
                 for told in message.progress:
                     self.progress[told.dataset] = (told.done, told.total)
@@ -350,31 +319,26 @@ class Connection:
                 self._refused(message)
             elif isinstance(message, Farewell):
                 self._lose(f"the daemon has ended ({message.reason})" if message.reason else "the daemon has ended")
-            if self._counted - self._acknowledged >= limits.ACKNOWLEDGE_BYTES:
-                self._acknowledge()
         if self._memory.travels:
-            self._acknowledge()
+            self._exchange.acknowledge()
 
     def _welcome(self, message: Welcome) -> None:
-        same = message.instance == self._instance
         self.settings = message.settings
         self.datasets = message.datasets
-        self._instance = message.instance
-        self._acknowledges = message.version >= (1, 1)
         self.progress = {}
         self.notice = ""
         try:
-            self._memory.find(message, same, can_send=self._acknowledges)
+            self._memory.find(message, can_send=self._exchange.acknowledges)
         except OctreeError as error:
             self._set(ConnectionState.REFUSED, f"its shared memory cannot be used: {error}")
             return
         if self._memory.travels:
-            self._say(Inline(CODECS))
+            self._exchange.say(Inline(CODECS))
         # Datasets that were known before may have other numbers now; views start over when all are known again.
         with self._lock:
             questions = self._known.ask_again(self._numbers)
         for question in questions:
-            self._say(question)
+            self._exchange.say(question)
         self._set(ConnectionState.OPEN, "")
         if self._known.complete:
             self._reopen()
