@@ -16,17 +16,20 @@ from octree_client.camera import Camera
 from octree_client.canvas import Canvas, Handlers
 from octree_client.cover import ViewStatus
 from octree_client.driver import Driver
-from octree_client.frames import FrameWork, draw_layers, warm_layers
+from octree_client.frames import FrameWork, draw_layers, page_between, warm_layers
 from octree_client.layer_list import LayerList
-from octree_client.pacing import FramePacer
+from octree_client.pacing import BetweenPacer, FramePacer
 from octree_client.prefetch import Motion, MotionTracker
-from octree_client.statistics import FrameRecord, FrameStatistics
+from octree_client.statistics import BetweenRecord, FrameRecord, FrameStatistics
 from octree_client.warming import WarmingPacer
 from octree_protocol.messages import ViewerSettings
 
 #: Milliseconds of our own work that a frame should take at most: what planning and drawing take more of, where there
 #: are many layers, uploads take less of. Of processor time; on a clock it is more, whatever else runs.
 _OWN_MS = 2.8
+
+#: The same of what is uploaded between two of them.
+_BETWEEN_MS = 2.0
 
 #: How much the last frame counts in the estimate of what is needed after the uploads: soon believed, slowly forgotten.
 _MORE_COUNTS, _LESS_COUNTS = 0.5, 0.05
@@ -72,16 +75,17 @@ class FrameLoop:
         self.listeners: list[Callable[[], None]] = []
         self._canvas, self._driver, self._layers = canvas, driver, layers
         self._pacer = FramePacer()
+        self._between = BetweenPacer()
         self._warming = WarmingPacer()
         self._motion = MotionTracker()
-        self._number = 0
+        self._number = self._turn = 0
         self._submitted: float | None = None
         self._in_frame = False
         self._shown = False
         self._rest_ms = 0.5
         self._closed = False
         self._log: TextIO | None = None
-        driver.on_due = self._frame_due
+        driver.on_due = self._due
         driver.on_wake = self._woken
         canvas.handlers = Handlers(on_draw=self._draw, on_presented=self._presented, on_resize=on_resize)
 
@@ -154,22 +158,32 @@ class FrameLoop:
 
     def _schedule(self, now: float) -> None:
         if not self._closed:
-            at = self._pacer.next_frame_at(now)
-            self._driver.schedule(self._warming.next_at() if at is None else at)
+            due = [at for at in (self._pacer.next_frame_at(now), self._between.next_at()) if at is not None]
+            self._driver.schedule(min(due) if due else self._warming.next_at())
 
     def _woken(self) -> None:
         """Something has come from a daemon."""
-        changed = [layer.pager.wanting.hear() for layer in self._layers]
-        if any(changed):
+        news = [layer.pager.wanting.hear() for layer in self._layers]
+        now = time.monotonic()
+        if any(one.picture for one in news):
             self._shown = False
-            now = time.monotonic()
             self._pacer.chunks_announced(now, self._awaited()[0])
             self._schedule(now)
+        elif self._number > 0 and any(one.ahead for one in news):
+            self._between.heard(now)
+            self._schedule(now)
 
-    def _frame_due(self) -> None:
+    def _due(self) -> None:
+        """A frame is due; or, while none is, something that prepares for others."""
         on_screen = self._is_on_screen()
-        if self._pacer.next_frame_at(time.monotonic()) is None:
-            if on_screen:
+        now = time.monotonic()
+        frame_at = self._pacer.next_frame_at(now)
+        if self._between.goes_first(now, frame_at):
+            self._page_between()
+        elif frame_at is None:
+            if self._between.next_at() is not None:
+                self._schedule(now)  # woken a hair too early
+            elif on_screen:
                 self._warm_up()
         elif on_screen:
             self._canvas.request_frame()
@@ -179,6 +193,20 @@ class FrameLoop:
 
     def _is_on_screen(self) -> bool:
         return self._canvas.native is not None and bool(self._canvas.native.isVisible())
+
+    def _page_between(self) -> None:
+        """What lies in its slot is uploaded without drawing: what may come into view changes nothing that is seen."""
+        began, cpu, now = time.perf_counter(), time.thread_time(), time.monotonic()
+        self._turn += 1
+        motion = self._motion.motion(now)
+        work = self._canvas.between_frames(
+            lambda: page_between(tuple(self._layers), self.camera, motion, self._turn, _BETWEEN_MS)
+        )
+        own, cpu = (time.perf_counter() - began) * 1e3, (time.thread_time() - cpu) * 1e3
+        self.statistics.between.append(BetweenRecord(now, own, work.uploads, work.nbytes, cpu))
+        ended = time.monotonic()
+        self._between.paged(now, ended, work.ahead)
+        self._schedule(ended)
 
     def _warm_up(self) -> None:
         """Nothing has been to be drawn for a while."""
@@ -232,13 +260,12 @@ class FrameLoop:
         self.statistics.add(record)
         if self._log is not None:
             self._write_log(self._log, record, work)
-        # A frame for what may come into view shows nothing new: nobody has to wait for it.
         self._shown = not (work.more or work.fading)
-        self._pacer.frame_drawn(
-            now, time.monotonic(), whole=status.is_final, more=work.more or work.fading or work.idle
-        )
-        self._warming.frame_drawn(now, self._shown and status.is_final and not work.idle and self._is_on_screen())
-        self._schedule(time.monotonic())
+        ended = time.monotonic()
+        self._pacer.frame_drawn(now, ended, whole=status.is_final, more=not self._shown)
+        self._between.drawn(now, ended, work.more or work.ahead)
+        self._warming.frame_drawn(now, self._shown and status.is_final and self._is_on_screen())
+        self._schedule(ended)
         for listener in tuple(self.listeners):
             listener()
         self._submitted = done

@@ -32,7 +32,7 @@ class FrameWork:
     uploads: int = 0
     nbytes: int = 0
     more: bool = False
-    idle: bool = False
+    ahead: bool = False
     fading: bool = False
     status: ViewStatus = NO_CELLS
 
@@ -92,7 +92,7 @@ def draw_layers(
         work.upload_ms += frame.upload_ms
         work.nbytes += frame.uploaded_bytes
         work.more |= frame.more
-        work.idle |= frame.idle
+        work.ahead |= frame.ahead
         work.status = work.status.plus(frame.status)
         if layer.pager.active:
             drawn.append(layer)
@@ -106,6 +106,37 @@ def draw_layers(
     work.submit_ms = (done - submitting) * 1e3
     work.rest_ms = (time.thread_time() - paged) * 1e3
     work.plan_ms = max(0.0, (submitting - began) * 1e3 - work.upload_ms)
+    return work
+
+
+def page_between(layers: Sequence[ImageLayer], camera: Camera, motion: Motion, turn: int, own_ms: float) -> FrameWork:
+    """Upload what lies in its slot. Between frames, within the canvas' context; nothing is drawn.
+
+    Parameters
+    ----------
+    turn
+        Its number, rising: whose turn is first changes.
+    own_ms
+        Milliseconds that it may take.
+
+    Returns
+    -------
+    FrameWork
+        `FrameWork.ahead`: there is more of it.
+    """
+    work = FrameWork()
+    began = time.perf_counter()
+    context = get_current_canvas().context
+    first = turn % max(1, len(layers))
+    left = own_ms
+    for place, layer in enumerate([*layers[first:], *layers[:first]]):
+        cpu = time.thread_time()
+        frame = layer.pager.page_between(camera, motion, left / (len(layers) - place), context)
+        left = max(0.0, left - (time.thread_time() - cpu) * 1e3)
+        work.uploads += frame.uploads
+        work.nbytes += frame.uploaded_bytes
+        work.ahead |= frame.ahead
+    work.upload_ms = (time.perf_counter() - began) * 1e3
     return work
 
 

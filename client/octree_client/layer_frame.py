@@ -21,8 +21,8 @@ class LayerFrame:
     """Chunks lie in their slots that did not fit into this frame's budget."""
     fading: bool = False
     """Something fades in: another frame shows more of it."""
-    idle: bool = False
-    """Of what may come into view, something lies in its slot: another frame could upload it."""
+    ahead: bool = False
+    """Of what may come into view, something lies in its slot: it could be uploaded between frames."""
     status: ViewStatus = NO_CELLS
     awaited: int = 0
     """Visible ideal chunks that are neither in VRAM nor in their slots."""

@@ -17,6 +17,51 @@ HOLD_S = 0.012
 REST_S = 0.001
 
 
+class BetweenPacer:
+    """Decides when something is uploaded between frames, most of it what may come into view.
+
+    Once a refresh at most, while no frame is due. Where frames take longer than a refresh, one is always due: then once
+    before each, because the time it takes is small against theirs.
+    """
+
+    __slots__ = ("_at", "_drawn_at", "_earliest", "_paged", "_refresh_s", "_rest_s")
+
+    def __init__(self, refresh_s: float = REFRESH_S, rest_s: float = REST_S) -> None:
+        self._refresh_s, self._rest_s = refresh_s, rest_s
+        self._at: float | None = None
+        self._drawn_at = self._earliest = float("-inf")
+        self._paged = True
+
+    def heard(self, now: float) -> None:
+        """Something came that may be uploaded."""
+        if self._at is None:
+            self._at = max(now, self._earliest)
+
+    def drawn(self, started: float, ended: float, more: bool) -> None:
+        """A frame was drawn; `more`: there is something to be uploaded."""
+        self._drawn_at, self._paged = started, False
+        self._earliest = ended + self._rest_s
+        self._at = self._earliest if more else None
+
+    def paged(self, started: float, ended: float, more: bool) -> None:
+        """Something was uploaded between frames; `more` is left."""
+        self._paged = True
+        self._earliest = max(started + self._refresh_s, ended + self._rest_s)
+        self._at = self._earliest if more else None
+
+    def next_at(self) -> float | None:
+        """When to upload; None for not at all."""
+        return self._at
+
+    def goes_first(self, now: float, frame_at: float | None) -> bool:
+        """Whether it is its turn now, and not that of the frame that is due at `frame_at`."""
+        if self._at is None or self._at > now:
+            return False
+        if frame_at is None or now < frame_at:
+            return True
+        return not self._paged and now - self._drawn_at > self._refresh_s
+
+
 class FramePacer:
     """Decides when to draw.
 

@@ -287,13 +287,29 @@ class LayerPager:
         self._cover(camera)
         resident, ready, visible = self.atlas.tiles.resident(self.position), self.heard.ready, self.said.visible
         frame.more = any(wanted.key in ready and chunk not in resident for chunk, wanted in visible)
-        frame.idle = not frame.more and frame.uploads > 0 and bool(self._uploadable())
-        self._ask(camera, motion, later=frame.more or frame.idle)
+        frame.ahead = not frame.more and self._is_ahead_ready()
+        self._ask(camera, motion, later=frame.more or frame.ahead)
         if self._status_of is not self.pieces:
             self._status_of, self._status = self.pieces, cell_statuses(self.levels, self.ideal or 0, self.pieces)
         frame.status = self._status
         frame.awaited = self.wanting.awaited(self.ideal)
         frame.plan_ms += (time.perf_counter() - began) * 1e3
+        return frame
+
+    def page_between(self, camera: Camera, motion: Motion, budget_ms: float, context: Any) -> LayerFrame:
+        """Upload some of what lies in its slot, what is seen before what may come into view. Between frames: what is on
+        the screen stays as it is."""
+        if not self.active:
+            return LayerFrame()
+        self._frame = LayerFrame(status=self._status)
+        self._used = touched_tiles(self.pieces)
+        self._candidates = self._uploadable()
+        if not self._candidates:
+            return self._frame
+        frame = self.page(budget_ms, True, context)
+        frame.ahead = frame.uploads > 0 and bool(self._uploadable())
+        self._cover(camera)
+        self._ask(camera, motion, later=frame.ahead)
         return frame
 
     def submit(self, camera: Camera, lowest: bool = True) -> None:
@@ -376,14 +392,30 @@ class LayerPager:
             return []
         found = self._candidates_of(self.said.visible)
         if not found and self.said.ahead:
-            tiles = self.atlas.tiles
-            room = tiles.capacity if tiles.capacity > _ROOMY * len(self._used) else tiles.free
+            room = self._room_ahead()
             for place, entries in self.said.ahead.items():
                 if len(found) >= _AHEAD_MOST:
                     break
                 found += self._candidates_of(entries, place)
             found = found[:room]
         return found
+
+    def _room_ahead(self) -> int:
+        """Tiles that may be given to what nobody sees yet."""
+        tiles = self.atlas.tiles
+        return tiles.capacity if tiles.capacity > _ROOMY * len(self._used) else tiles.free
+
+    def _is_ahead_ready(self) -> bool:
+        """Whether something that may come into view could be uploaded."""
+        if self.connection.arena is None or self.wanting.gone or not self._room_ahead():
+            return False
+        ready, resident = self.heard.ready, self.atlas.tiles.resident
+        return any(
+            wanted.key in ready and chunk not in there
+            for place, entries in self.said.ahead.items()
+            for there in (resident(place),)
+            for chunk, wanted in entries
+        )
 
     def _candidates_of(self, entries: Planned, place: Position | None = None) -> list[Candidate]:
         resident = self.atlas.tiles.resident(self.position if place is None else place)

@@ -39,6 +39,17 @@ class FrameRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class BetweenRecord:
+    """One time that something was uploaded between frames: `own` work in milliseconds, `cpu` of it the processor's."""
+
+    at: float
+    own: float
+    uploads: int
+    nbytes: int
+    cpu: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Spread:
     """Median, 99th percentile and maximum of something."""
 
@@ -61,6 +72,7 @@ class FrameStatistics:
 
     def __init__(self) -> None:
         self.frames: deque[FrameRecord] = deque(maxlen=_FRAMES_MOST)
+        self.between: deque[BetweenRecord] = deque(maxlen=_FRAMES_MOST)
         self.count = 0
 
     def add(self, record: FrameRecord) -> None:
@@ -76,6 +88,14 @@ class FrameStatistics:
     def reset(self) -> None:
         """Forget the frames so far, e.g. before a measurement."""
         self.frames.clear()
+        self.between.clear()
+
+    def uploaded(self) -> tuple[int, int]:
+        """Chunks and bytes that were uploaded, in frames and between them."""
+        return (
+            sum(one.uploads for one in self.frames) + sum(one.uploads for one in self.between),
+            sum(one.nbytes for one in self.frames) + sum(one.nbytes for one in self.between),
+        )
 
     def summary(self) -> dict[str, Spread]:
         """Spread of each time over the remembered frames: plan, upload, submit, own, draw."""

@@ -284,11 +284,12 @@ class ViewerCore:
         frames = self.frame_statistics.frames
         pagers = [layer.pager for layer in self.layers]
         tiles, tiles_most, vram_bytes = self.video_memory()
+        chunks, nbytes = self.frame_statistics.uploaded()
         return {
             "frames": len(frames),
             **self.frame_statistics.summary(),
-            "chunks": sum(frame.uploads for frame in frames),
-            "bytes": sum(frame.nbytes for frame in frames),
+            "chunks": chunks,
+            "bytes": nbytes,
             "tiles": tiles,
             "tiles_most": tiles_most,
             "vram_bytes": vram_bytes,

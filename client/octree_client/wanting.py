@@ -24,7 +24,7 @@ from octree_client.plane_grid import CellRange, Rect, grids_of, visible_cells
 from octree_client.prefetch import Motion, is_still, predicted_view, prefetch_cells, prefetch_range
 from octree_client.slices import KeyTemplate
 from octree_client.transport.connection import Connection
-from octree_client.transport.heard import Heard
+from octree_client.transport.heard import Heard, News
 from octree_client.transport.inbox import Lost, Reopened
 from octree_client.transport.said import Said
 from octree_client.working_set import Planned, WorkingSet, working_set
@@ -131,12 +131,14 @@ class Wanting:
 
     # --- what comes --------------------------------------------------------------------------------------------------
 
-    def hear(self) -> bool:
-        """Take in what has come since the last time; returns whether it may change the picture."""
-        changed = False
+    def hear(self) -> News:
+        """Take in what has come since the last time; returns what it may change."""
+        changed = ahead = False
         for event in self._inbox.take():
             if isinstance(event, Announce):
-                changed |= self.heard.take(event, self.dataset.id, self.said.wanted)
+                news = self.heard.take(event, self.dataset.id, self.said.wanted)
+                changed |= news.picture
+                ahead |= news.ahead
                 # Nothing to draw anew, but something to tell beside the picture.
                 changed |= bool(event.progress) or event.notice is not None
             elif isinstance(event, Lost):
@@ -147,7 +149,7 @@ class Wanting:
             elif isinstance(event, Reopened):
                 self._reopen(event)
                 changed = True
-        return changed
+        return News(changed, ahead)
 
     def _reopen(self, event: Reopened) -> None:
         mine = self.dataset

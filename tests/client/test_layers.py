@@ -312,6 +312,22 @@ def test_going_back_asks_for_nothing_and_is_final_at_once(viewer: Viewer, sessio
     assert viewer.statistics()["chunks"] == uploads
 
 
+def test_what_may_come_into_view_is_uploaded_without_drawing(viewer: Viewer, session: octree_client.Session) -> None:
+    (layer,) = viewer.add(session.dataset("stack"), channel=0, contrast_limits=(0, 4000))
+    viewer.dims.set_index("z", 2)
+    viewer.set_view((20.0, 20.0), 0.2)
+    viewer.wait_until_final(20)
+    frames = viewer.frame_statistics.count
+    assert viewer._driver.wait(lambda: not layer.pager.said.entries, 20)
+    assert viewer.loaded("z")[1:4].tolist() == [1.0, 1.0, 1.0]
+    assert viewer.frame_statistics.count == frames
+    between = list(viewer.frame_statistics.between)
+    assert sum(one.uploads for one in between) > 0
+    viewer.dims.set_index("z", 3)
+    viewer.render()
+    assert viewer.status().is_final
+
+
 def test_zooming_out_with_finer_data_in_vram_is_never_blank_nor_coarser(session: octree_client.Session) -> None:
     with Viewer(session.dataset("ground"), size=(100, 80), visible=False) as viewer:
         (layer,) = viewer.layers

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octree_client.pacing import HOLD_S, REFRESH_S, REST_S, FramePacer
+from octree_client.pacing import HOLD_S, REFRESH_S, REST_S, BetweenPacer, FramePacer
 
 
 def test_nothing_changed_nothing_is_drawn() -> None:
@@ -145,3 +145,41 @@ def test_no_frame_is_too_early_too_late_or_for_nothing(
             due = pacer.next_frame_at(now)
             assert due is not None
             assert due <= max(now, earliest() + HOLD_S + 1e-12), "a frame starves"
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["heard", "frame", "due", "call"]), st.floats(0.0, 0.05), st.floats(0.0005, 0.05), st.booleans()
+    ),
+    max_size=60,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(STEPS)
+def test_uploads_between_frames_keep_out_of_the_way_of_frames(steps: list[tuple[str, float, float, bool]]) -> None:
+    pacer = BetweenPacer()
+    now, frame_at = 100.0, None
+    drawn_at, since_frame, last = float("-inf"), 0, float("-inf")
+    for what, pause, cost, more in steps:
+        now += pause
+        if what == "heard":
+            pacer.heard(now)
+            assert pacer.next_at() is not None
+        elif what == "due":
+            frame_at = now
+        elif what == "frame":
+            began, now = now, now + cost
+            pacer.drawn(began, now, more)
+            drawn_at, since_frame, frame_at = began, 0, None
+            assert (pacer.next_at() is not None) == more
+        elif pacer.goes_first(now, frame_at):
+            assert now >= last + REST_S, "the GUI thread had no rest"
+            if frame_at is not None and now >= frame_at:
+                assert since_frame == 0, "a frame waited twice"
+                assert now - drawn_at > REFRESH_S, "a fast frame waited"
+            began, now = now, now + cost
+            pacer.paged(began, now, more)
+            since_frame += 1
+            last = now
+            assert more or pacer.next_at() is None

@@ -8,18 +8,26 @@ wanted when it comes. Knows nothing of slots' contents, tiles or cameras.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Container
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from octree_client.cover import PlaneChunk
 from octree_client.slices import KeyTemplate
-from octree_protocol.keys import ChunkKey
-from octree_protocol.messages import Announce, Ready
+from octree_protocol.keys import ChunkKey, Tier
+from octree_protocol.messages import Announce, Ready, Wanted
 
 #: Announcements that are remembered: more than any working set, so that none is dropped that may still be used.
 _READY_MOST = 16384
 
 #: Chunks that the store does not have, and failures: what is forgotten is asked for once more.
 _OTHERS_MOST = 16384
+
+
+class News(NamedTuple):
+    """What an announcement may change: `picture` what is seen now, `ahead` only what may come into view."""
+
+    picture: bool = False
+    ahead: bool = False
 
 
 class Heard:
@@ -57,15 +65,17 @@ class Heard:
         chunks = (template.chunk(key) for key in self._absent)
         self.missing = {chunk: None for chunk in chunks if chunk is not None}
 
-    def take(self, announce: Announce, number: int, wanted: Container[ChunkKey]) -> bool:
-        """Take in an announcement; returns whether it tells anything of what is wanted now.
+    def take(self, announce: Announce, number: int, wanted: Mapping[ChunkKey, Wanted]) -> News:
+        """Take in an announcement; returns what of it concerns what is wanted now.
 
         Parameters
         ----------
         number
             Of the dataset, at the present daemon.
+        wanted
+            What is wanted, by name.
         """
-        changed = False
+        changed = ahead = False
         for load_time in announce.load_times:
             if load_time.dataset == number:
                 self.load_ms = load_time.milliseconds
@@ -75,7 +85,12 @@ class Heard:
             if key.dataset == number:
                 ready[key] = one
                 ready.move_to_end(key)
-                changed = changed or key in wanted
+                entry = wanted.get(key)
+                if entry is not None:
+                    if entry.tier is Tier.VISIBLE:
+                        changed = True
+                    else:
+                        ahead = True
         for key in announce.missing:
             if key.dataset == number:
                 self._absent[key] = None
@@ -96,7 +111,7 @@ class Heard:
         for store, most in ((ready, _READY_MOST), (self._absent, _OTHERS_MOST), (self._failed, _OTHERS_MOST)):
             while len(store) > most:
                 store.popitem(last=False)
-        return changed
+        return News(changed, ahead)
 
     def is_known_bad(self, key: ChunkKey) -> bool:
         """Whether the store does not have a chunk, or it could not be read when nobody looked."""
