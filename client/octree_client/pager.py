@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from octree_client.camera import Camera, PlaneLevel
@@ -29,7 +28,7 @@ from octree_client.cover import (
 from octree_client.fading import Fading, FadingPiece, split, without
 from octree_client.layer_frame import LayerFrame
 from octree_client.level_choice import affordable_level, choose_level, whole_level
-from octree_client.paging import Candidate, UploadCost, candidates, plan_uploads
+from octree_client.paging import Candidate
 from octree_client.placing import Plane, Position, middle
 from octree_client.plane_atlas import PlaneAtlas
 from octree_client.plane_grid import Rect, visible_cells
@@ -38,27 +37,11 @@ from octree_client.slices import KeyTemplate
 from octree_client.transport.connection import Connection
 from octree_client.transport.heard import Heard
 from octree_client.transport.said import Said
-from octree_client.uploading import upload_chunks
+from octree_client.uploading import Uploads
 from octree_client.visuals.tiled_image import TiledImage
 from octree_client.wanting import Wanting
-from octree_client.working_set import Planned
 from octree_protocol.geometry import Dataset
-from octree_protocol.keys import CellStatus, Tier
-
-#: Milliseconds that a flush of uploads costs, however few they are.
-_FLUSH_MS = 0.25
-
-#: Bytes that the layer whose turn is first uploads in any case.
-_LEAST_BYTES = 256 << 10
-
-#: Milliseconds of a frame for uploads of what nobody sees yet.
-_IDLE_MS = 0.8
-
-#: No frame uploads more of what may come next.
-_AHEAD_MOST = 48
-
-#: What is prefetched goes into VRAM too, while nothing else does, if that holds so many times the view.
-_ROOMY = 4
+from octree_protocol.keys import CellStatus
 
 
 class LayerPager:
@@ -117,9 +100,7 @@ class LayerPager:
         self.pieces: list[Piece] = []
         self.fading = Fading()
         self._max_texture, self._labels = max_texture, labels
-        self._on_visual, self._on_plane = on_visual, on_plane
-        self._range_unknown = dataset.rgb and np.dtype(dataset.dtype).kind == "f"
-        self._cost = UploadCost()
+        self._on_visual = on_visual
         self._drawn: tuple[list[Piece], int, Camera] | None = None
         self._frame = LayerFrame()
         self._status_of: list[Piece] | None = None
@@ -132,6 +113,7 @@ class LayerPager:
         plane = plane if plane is not None else dataset.displayed()
         position = position if position is not None else middle(dataset, plane)
         self.wanting = Wanting(connection, dataset, plane, position, wake)
+        self._uploads = Uploads(self.wanting, on_plane)
         self._turn(plane, vram_bytes)
         self.atlas.show(position)
 
@@ -202,6 +184,7 @@ class LayerPager:
 
     def _turn(self, plane: Plane, vram_bytes: int) -> None:
         self.atlas = PlaneAtlas(self.dataset, plane, vram_bytes, self._max_texture, self._labels)
+        self._uploads.atlas = self.atlas
         self.ideal = None
         self._drawn = self._covered = None
         self._on_visual(self.atlas.visual)
@@ -231,7 +214,7 @@ class LayerPager:
         self.atlas.tiles.touch(self._used, number)
         if self._drawn is not None and self.connection.settings.force_synchronous:
             self._used |= touched_tiles(self._drawn[0])
-        self._candidates = self._uploadable()
+        self._candidates = self._uploads.ready(self.ideal or 0, self._used)
         self._frame.plan_ms = (time.perf_counter() - began) * 1e3
         return bool(self._candidates)
 
@@ -246,38 +229,14 @@ class LayerPager:
         context
             Of the canvas.
         """
-        began, cpu = time.perf_counter(), time.thread_time()
-        if self._candidates and self._candidates[0].tier is not Tier.VISIBLE:
-            budget_ms = min(budget_ms, _IDLE_MS)
+        began, frame = time.perf_counter(), self._frame
+        blank = any(piece.status is CellStatus.EMPTY for piece in self.pieces)
         spare = spare_tiles(self.pieces, self.ideal or 0)
-        room = self.atlas.tiles.available(self._used) + len(spare)
-        least = 1 if first or any(piece.status is CellStatus.EMPTY for piece in self.pieces) else 0
-        if first and self._candidates:
-            # Small chunks come several at a time, whatever an estimate says: so that it is corrected, too.
-            least = max(least, _LEAST_BYTES // max(1, self._candidates[0].nbytes))
-        planned = plan_uploads(self._candidates, budget_ms, self._cost, room, least)
-        arena, frame = self.connection.arena, self._frame
-        if planned and arena is not None:
-            frame.uploads, frame.uploaded_bytes = upload_chunks(
-                planned,
-                arena,
-                self.heard.ready,
-                self.wanting.template_of,
-                self.atlas,
-                self._number,
-                self._used,
-                spare,
-                self._see,
-                context,
-            )
-            resident = self.atlas.tiles.resident(self.position)
-            came = (one.chunk for one in planned if one.spares and one.chunk in resident)
-            self.fading.came(came, time.monotonic())
-            frame.spent_ms = (time.thread_time() - cpu) * 1e3
-            # What a flush costs however little it sends is no chunk's: taken for one, it would never be seen to fall.
-            self._cost.measured(frame.uploads, frame.uploaded_bytes, max(0.0, frame.spent_ms - _FLUSH_MS))
-        self._frame.upload_ms = (time.perf_counter() - began) * 1e3
-        return self._frame
+        done = self._uploads.upload(self._candidates, budget_ms, first, blank, self._used, spare, self._number, context)
+        frame.uploads, frame.uploaded_bytes, frame.spent_ms = done.chunks, done.nbytes, done.spent_ms
+        self.fading.came(done.ideal, time.monotonic())
+        frame.upload_ms = (time.perf_counter() - began) * 1e3
+        return frame
 
     def settle(self, camera: Camera, motion: Motion) -> LayerFrame:
         """End the plan: what is drawn after the uploads, and what is wanted from now on."""
@@ -287,7 +246,7 @@ class LayerPager:
         self._cover(camera)
         resident, ready, visible = self.atlas.tiles.resident(self.position), self.heard.ready, self.said.visible
         frame.more = any(wanted.key in ready and chunk not in resident for chunk, wanted in visible)
-        frame.ahead = not frame.more and self._is_ahead_ready()
+        frame.ahead = not frame.more and self._uploads.is_ahead_ready(self._used)
         self._ask(camera, motion, later=frame.more or frame.ahead)
         if self._status_of is not self.pieces:
             self._status_of, self._status = self.pieces, cell_statuses(self.levels, self.ideal or 0, self.pieces)
@@ -303,11 +262,11 @@ class LayerPager:
             return LayerFrame()
         self._frame = LayerFrame(status=self._status)
         self._used = touched_tiles(self.pieces)
-        self._candidates = self._uploadable()
+        self._candidates = self._uploads.ready(self.ideal or 0, self._used)
         if not self._candidates:
             return self._frame
         frame = self.page(budget_ms, True, context)
-        frame.ahead = frame.uploads > 0 and bool(self._uploadable())
+        frame.ahead = frame.uploads > 0 and bool(self._uploads.ready(self.ideal or 0, self._used))
         self._cover(camera)
         self._ask(camera, motion, later=frame.ahead)
         return frame
@@ -382,58 +341,6 @@ class LayerPager:
         # Pixel centres lie half a pixel within the view; a voxel reaches them from half a voxel away.
         down, across = (max(0.0, 0.5 * (scale - camera.pixel_size)) for scale in self.levels[self.ideal].scale)
         return y0 - down, x0 - across, y1 + down, x1 + across
-
-    def _uploadable(self) -> list[Candidate]:
-        """What is wanted for this view and lies in its slot; once that is there, what may come into view next.
-
-        What is prefetched takes no tile from what was seen, unless there is plenty of room.
-        """
-        if self.connection.arena is None or self.wanting.gone:
-            return []
-        found = self._candidates_of(self.said.visible)
-        if not found and self.said.ahead:
-            room = self._room_ahead()
-            for place, entries in self.said.ahead.items():
-                if len(found) >= _AHEAD_MOST:
-                    break
-                found += self._candidates_of(entries, place)
-            found = found[:room]
-        return found
-
-    def _room_ahead(self) -> int:
-        """Tiles that may be given to what nobody sees yet."""
-        tiles = self.atlas.tiles
-        return tiles.capacity if tiles.capacity > _ROOMY * len(self._used) else tiles.free
-
-    def _is_ahead_ready(self) -> bool:
-        """Whether something that may come into view could be uploaded."""
-        if self.connection.arena is None or self.wanting.gone or not self._room_ahead():
-            return False
-        ready, resident = self.heard.ready, self.atlas.tiles.resident
-        return any(
-            wanted.key in ready and chunk not in there
-            for place, entries in self.said.ahead.items()
-            for there in (resident(place),)
-            for chunk, wanted in entries
-        )
-
-    def _candidates_of(self, entries: Planned, place: Position | None = None) -> list[Candidate]:
-        resident = self.atlas.tiles.resident(self.position if place is None else place)
-        texel = self.atlas.visual.kind.bytes_per_texel
-        return candidates(entries, resident, self.heard.ready, self.levels, texel, self.ideal or 0, place)
-
-    def _see(self, level: int, data: NDArray[Any]) -> None:
-        if self._range_unknown:
-            self._range_unknown = False
-            self._choose_range(data)
-        self._on_plane(level, data)
-
-    def _choose_range(self, data: NDArray[Any]) -> None:
-        """Colours of floats are 0 .. 1 by custom; where the first chunk is beyond that, 0 .. 255, or up to its most."""
-        finite = data[np.isfinite(data)]
-        most = float(finite.max()) if finite.size else 1.0
-        if most > 1.0:
-            self.atlas.visual.set_range(0.0, max(most, 255.0))
 
     # --- for people --------------------------------------------------------------------------------------------------
 
