@@ -214,7 +214,7 @@ class LayerPager:
         self.atlas.tiles.touch(self._used, number)
         if self._drawn is not None and self.connection.settings.force_synchronous:
             self._used |= touched_tiles(self._drawn[0])
-        self._candidates = self._uploads.ready(self.ideal or 0, self._used)
+        self._candidates = self._uploads.ready(self.ideal or 0)
         self._frame.plan_ms = (time.perf_counter() - began) * 1e3
         return bool(self._candidates)
 
@@ -262,11 +262,12 @@ class LayerPager:
             return LayerFrame()
         self._frame = LayerFrame(status=self._status)
         self._used = touched_tiles(self.pieces)
-        self._candidates = self._uploads.ready(self.ideal or 0, self._used)
+        ideal, uploads = self.ideal or 0, self._uploads
+        self._candidates = uploads.ready(ideal) or uploads.ready_ahead(ideal, self._used)
         if not self._candidates:
             return self._frame
         frame = self.page(budget_ms, True, context)
-        frame.ahead = frame.uploads > 0 and bool(self._uploads.ready(self.ideal or 0, self._used))
+        frame.ahead = frame.uploads > 0 and (bool(uploads.ready(ideal)) or uploads.is_ahead_ready(self._used))
         self._cover(camera)
         self._ask(camera, motion, later=frame.ahead)
         return frame

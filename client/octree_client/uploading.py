@@ -21,7 +21,6 @@ from octree_client.plane_atlas import PlaneAtlas
 from octree_client.wanting import Wanting
 from octree_client.working_set import Planned
 from octree_protocol.errors import OctreeError
-from octree_protocol.keys import Tier
 from octree_protocol.messages import Ready
 
 log = logging.getLogger("octree.layer")
@@ -31,9 +30,6 @@ _FLUSH_MS = 0.25
 
 #: Bytes that the layer whose turn is first uploads in any case.
 _LEAST_BYTES = 256 << 10
-
-#: Milliseconds at a time for uploads of what nobody sees yet.
-_AHEAD_MS = 0.8
 
 #: At no time is more uploaded of what may come next.
 _AHEAD_MOST = 48
@@ -80,30 +76,20 @@ class Uploads:
     def _possible(self) -> bool:
         return self._wanting.connection.arena is not None and not self._wanting.gone
 
-    def ready(self, ideal: int, used: set[int]) -> list[Candidate]:
-        """What is wanted for the view and lies in its slot; once that is there, what may come into view next.
+    def ready(self, ideal: int) -> list[Candidate]:
+        """What is wanted for the view, whose level is `ideal`, and lies in its slot."""
+        return self._candidates(self._wanting.said.visible, ideal) if self._possible else []
 
-        What is prefetched takes no tile from what was seen, unless there is plenty of room.
-
-        Parameters
-        ----------
-        ideal
-            Level of the view.
-        used
-            Tiles that are drawn.
-        """
-        if not self._possible:
-            return []
-        said = self._wanting.said
-        found = self._candidates(said.visible, ideal)
-        if not found and said.ahead:
-            room = self._room_ahead(used)
-            for place, entries in said.ahead.items():
+    def ready_ahead(self, ideal: int, used: set[int]) -> list[Candidate]:
+        """What may come into view and lies in its slot, the likeliest position first. It takes no tile from what was
+        seen, unless there is plenty of room; `used` are those that are drawn."""
+        found: list[Candidate] = []
+        if self._possible:
+            for place, entries in self._wanting.said.ahead.items():
                 if len(found) >= _AHEAD_MOST:
                     break
                 found += self._candidates(entries, ideal, place)
-            found = found[:room]
-        return found
+        return found[: self._room_ahead(used)]
 
     def is_ahead_ready(self, used: set[int]) -> bool:
         """Whether something that may come into view could be uploaded."""
@@ -147,7 +133,7 @@ class Uploads:
         Parameters
         ----------
         found
-            From `ready`.
+            From `ready` or `ready_ahead`.
         budget_ms
             Milliseconds of processor time.
         first
@@ -164,8 +150,6 @@ class Uploads:
             Of the canvas: what was uploaded is in video memory when this returns, and its slots may be given away.
         """
         cpu = time.thread_time()
-        if found and found[0].tier is not Tier.VISIBLE:
-            budget_ms = min(budget_ms, _AHEAD_MS)
         least = 1 if first or blank else 0
         if first and found:
             # Small chunks come several at a time, whatever an estimate says: so that it is corrected, too.

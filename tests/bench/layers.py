@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -72,13 +72,20 @@ def _three(path: Path) -> Iterator[Viewer]:
         yield viewer
 
 
-def _costs(found: Measurements, what: str, frames: Sequence[FrameRecord], bound: float | None = 4.0) -> None:
+def _costs(found: Measurements, what: str, viewer: Viewer, bound: float | None = 4.0) -> list[FrameRecord]:
+    """What the frames cost, and what was uploaded between them: each at once, but not in one piece of work."""
+    frames, between = list(viewer.frame_statistics.frames), list(viewer.frame_statistics.between)
     own, cpu = [frame.own for frame in frames], [frame.cpu for frame in frames]
     uploads = sum(frame.uploads for frame in frames)
     note = f"{len(frames)} frames, {uploads} chunks; p50 {percentile(own, 0.5):.2f} ms"
     found.add(f"{what}: own work a frame, p99", "ms", percentile(own, 0.99), bound, note=note)
     note = f"of processor time p99 {percentile(cpu, 0.99):.2f}, most {max(cpu):.2f} ms"
     found.add(f"{what}: own work a frame, most", "ms", max(own), 16.7, note=note)
+    if between:
+        turns = [one.own for one in between]
+        note = f"{len(between)} times, {sum(one.uploads for one in between)} chunks; most {max(turns):.2f} ms"
+        found.add(f"{what}: uploads between frames at a time, p99", "ms", percentile(turns, 0.99), bound, note=note)
+    return frames
 
 
 def _pan(found: Measurements, viewer: Viewer, y: float) -> None:
@@ -86,8 +93,7 @@ def _pan(found: Measurements, viewer: Viewer, y: float) -> None:
     viewer.wait_until_final(60)
     viewer.frame_statistics.reset()
     fly(viewer, ((y + 0.25 * step * 40.0 % 900, 700.0 + step * 40.0) for step in range(1, 250)))
-    frames = list(viewer.frame_statistics.frames)
-    _costs(found, "pan", frames)
+    frames = _costs(found, "pan", viewer)
     share = 100.0 * sum(frame.final / max(frame.cells, 1) for frame in frames) / len(frames)
     found.add("pan: ideal share of the view, mean", "%", share, note=f"blank cells {sum(f.empty for f in frames)}")
 
@@ -101,7 +107,7 @@ def _jump(found: Measurements, viewer: Viewer, seed: int) -> None:
         assert run_until(viewer, time.monotonic() + 60, viewer.is_final), viewer.status()
         times.append((time.perf_counter() - began) * 1e3)
         run_until(viewer, time.monotonic() + 0.15)
-    _costs(found, "jump", list(viewer.frame_statistics.frames))
+    _costs(found, "jump", viewer)
     found.add("jump: all ideal chunks of three layers drawn, median", "ms", percentile(times, 0.5))
 
 
@@ -127,7 +133,7 @@ def _zoom_out(found: Measurements, viewer: Viewer, seed: int) -> None:
         viewer.move(replace(viewer.camera, pixel_size=2.0 ** (step / 20.0)))
         run_until(viewer, time.monotonic() + STEP)
     viewer.on_frame.remove(look)
-    _costs(found, "zoom out", list(viewer.frame_statistics.frames))
+    _costs(found, "zoom out", viewer)
     found.add("zoom out: blank cells", "", blank, 0.0)
     found.add("zoom out: middle drawn coarser than what was there", "frames", coarser, 0.0)
 
@@ -161,9 +167,8 @@ def _play(found: Measurements, viewer: Viewer, fps: float) -> None:
     viewer.frame_statistics.reset()
     viewer.play("t", fps=fps, mode="once")
     run_until(viewer, time.monotonic() + 60, lambda: viewer.playing is None)
-    frames = list(viewer.frame_statistics.frames)
     what = f"play {fps:g} a second"
-    _costs(found, what, frames)
+    frames = _costs(found, what, viewer)
     share = 100.0 * sum(frame.final / max(frame.cells, 1) for frame in frames) / len(frames)
     found.add(f"{what}: ideal share of the view, mean", "%", share, note=f"blank cells {sum(f.empty for f in frames)}")
 
