@@ -58,6 +58,12 @@ def colormap_table(name: str) -> NDArray[np.uint8]:
     return table
 
 
+def known_colormap(name: str) -> str:
+    """The name itself, if it has a table. Raises `UnknownColormap` as `colormap_table` does."""
+    colormap_table(name)
+    return name
+
+
 @lru_cache(maxsize=16)
 def label_table(seed: int = 0) -> NDArray[np.uint8]:
     """Colours of labels, (1021, 4) uint8: label ``i`` has that of entry ``i % 1021``.

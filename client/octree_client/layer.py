@@ -14,17 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from octree_client.colormaps import colormap_table, label_table
+from octree_client.colormaps import known_colormap
 from octree_client.contrast import ContrastEstimate
 from octree_client.cover import Piece, PlaneChunk, ViewStatus
+from octree_client.dressing import Dressing
 from octree_client.layer_frame import LayerFrame
+from octree_client.look_attribute import LookAttribute, int_or_none, two_floats, unchanged
 from octree_client.looks import Blending, Interpolation, LayerKind, Look
 from octree_client.navigation import finest_scale
 from octree_client.pager import LayerPager
 from octree_client.placing import Plane, Position, channel_axis, plane_of, position_at
 from octree_client.probing import BetweenFrames, chunk_at, value_at
 from octree_client.session import Image
-from octree_client.texture import folded_labels
 from octree_client.visuals.tiled_image import TiledImage
 from octree_protocol.geometry import Dataset
 
@@ -77,7 +78,7 @@ class ImageLayer:
         self.between_frames: BetweenFrames = lambda action: action()
         self._name = name
         self._look = look
-        self._dressed: tuple[TiledImage, str] | None = None
+        self._dressing = Dressing(kind, image.dtype)
         self._seen_coarse = False
         axis = channel_axis(dataset)
         self.fixed: Mapping[int, int] = {axis: channel} if axis is not None and channel is not None else {}
@@ -139,36 +140,43 @@ class ImageLayer:
 
     @look.setter
     def look(self, look: Look) -> None:
-        self._take(look)
+        if look.auto_quantiles != self._look.auto_quantiles:
+            self.contrast.use(look.auto_quantiles)
+        if look.auto_contrast and self.contrast.limits is not None:
+            look = replace(look, contrast_limits=self.contrast.limits)
+        before, self._look = self._look, look
+        changed = [name for name in Look.__slots__ if getattr(before, name) != getattr(look, name)]
+        if not changed:
+            return
+        self.pager.level_lock, self.pager.quality = look.level_lock, look.quality
+        self._dress(self.pager.atlas.visual)
+        for name in changed:
+            self.events.emit(name, getattr(look, name))
 
     # --- how it is shown ---------------------------------------------------------------------------------------------
 
-    @property
-    def visible(self) -> bool:
-        """Whether it is drawn; a hidden layer wants nothing."""
-        return self._look.visible
-
-    @visible.setter
-    def visible(self, visible: bool) -> None:
-        self._take(replace(self._look, visible=bool(visible)))
-
-    @property
-    def opacity(self) -> float:
-        """0 .. 1."""
-        return self._look.opacity
-
-    @opacity.setter
-    def opacity(self, opacity: float) -> None:
-        self._take(replace(self._look, opacity=float(opacity)))
-
-    @property
-    def blending(self) -> Blending:
-        """``translucent``, ``additive``, ``minimum`` or ``opaque``; see `looks.Look`."""
-        return self._look.blending
-
-    @blending.setter
-    def blending(self, blending: Blending) -> None:
-        self._take(replace(self._look, blending=blending))
+    visible = LookAttribute(bool, "Whether it is drawn; a hidden layer wants nothing.")
+    opacity = LookAttribute(float, "0 .. 1.")
+    blending = LookAttribute[Blending](
+        unchanged, "``translucent``, ``additive``, ``minimum`` or ``opaque``; see `looks.Look`."
+    )
+    auto_contrast = LookAttribute(bool, "Whether the limits follow what a coarse level holds, by quantiles.")
+    auto_quantiles = LookAttribute(
+        two_floats, "Parts of the data below the lower and below the upper limit, where the contrast is automatic."
+    )
+    gamma = LookAttribute(float, "Exponent between the contrast limits.")
+    colormap = LookAttribute(
+        known_colormap, "A name of the ``cmap`` catalogue, or ``#rrggbb`` for black to that colour."
+    )
+    overlay = LookAttribute(bool, "Whether cells are tinted by status and level, with their outlines.")
+    level_lock = LookAttribute[int | None](
+        unchanged, "The level that is shown whatever the zoom; None for the one that fits."
+    )
+    quality = LookAttribute(float, "Levels to add to the one that fits: above 0 is finer.")
+    selected_label = LookAttribute(int_or_none, "The label that is chosen, or None.")
+    show_selected_only = LookAttribute(bool, "Whether all labels but the selected one are left out.")
+    contour = LookAttribute(int, "Pixels of the labels' outlines; 0 fills them.")
+    seed = LookAttribute(int, "Another number, other colours of labels.")
 
     @property
     def contrast_limits(self) -> tuple[float, float]:
@@ -181,44 +189,7 @@ class ImageLayer:
             self.auto_contrast = True
             return
         low, high = limits
-        self._take(replace(self._look, contrast_limits=(float(low), float(high)), auto_contrast=False))
-
-    @property
-    def auto_contrast(self) -> bool:
-        """Whether the limits follow what a coarse level holds, by quantiles."""
-        return self._look.auto_contrast
-
-    @auto_contrast.setter
-    def auto_contrast(self, on: bool) -> None:
-        self._take(replace(self._look, auto_contrast=bool(on)))
-
-    @property
-    def auto_quantiles(self) -> tuple[float, float]:
-        """Parts of the data below the lower and below the upper limit, where the contrast is automatic."""
-        return self._look.auto_quantiles
-
-    @auto_quantiles.setter
-    def auto_quantiles(self, quantiles: tuple[float, float]) -> None:
-        self._take(replace(self._look, auto_quantiles=(float(quantiles[0]), float(quantiles[1]))))
-
-    @property
-    def gamma(self) -> float:
-        """Exponent between the contrast limits."""
-        return self._look.gamma
-
-    @gamma.setter
-    def gamma(self, gamma: float) -> None:
-        self._take(replace(self._look, gamma=float(gamma)))
-
-    @property
-    def colormap(self) -> str:
-        """A name of the ``cmap`` catalogue, or ``#rrggbb`` for black to that colour."""
-        return self._look.colormap
-
-    @colormap.setter
-    def colormap(self, colormap: str) -> None:
-        colormap_table(colormap)
-        self._take(replace(self._look, colormap=colormap))
+        self.look = replace(self._look, contrast_limits=(float(low), float(high)), auto_contrast=False)
 
     @property
     def interpolation(self) -> Interpolation:
@@ -227,72 +198,7 @@ class ImageLayer:
 
     @interpolation.setter
     def interpolation(self, interpolation: Interpolation) -> None:
-        self._take(replace(self._look, interpolation="nearest" if self.kind == "labels" else interpolation))
-
-    @property
-    def overlay(self) -> bool:
-        """Whether cells are tinted by status and level, with their outlines."""
-        return self._look.overlay
-
-    @overlay.setter
-    def overlay(self, overlay: bool) -> None:
-        self._take(replace(self._look, overlay=bool(overlay)))
-
-    @property
-    def level_lock(self) -> int | None:
-        """The level that is shown whatever the zoom; None for the one that fits."""
-        return self._look.level_lock
-
-    @level_lock.setter
-    def level_lock(self, level: int | None) -> None:
-        self._take(replace(self._look, level_lock=level))
-
-    @property
-    def quality(self) -> float:
-        """Levels to add to the one that fits: above 0 is finer."""
-        return self._look.quality
-
-    @quality.setter
-    def quality(self, quality: float) -> None:
-        self._take(replace(self._look, quality=float(quality)))
-
-    # --- labels ------------------------------------------------------------------------------------------------------
-
-    @property
-    def selected_label(self) -> int | None:
-        """The label that is chosen, or None."""
-        return self._look.selected_label
-
-    @selected_label.setter
-    def selected_label(self, label: int | None) -> None:
-        self._take(replace(self._look, selected_label=None if label is None else int(label)))
-
-    @property
-    def show_selected_only(self) -> bool:
-        """Whether all labels but the selected one are left out."""
-        return self._look.show_selected_only
-
-    @show_selected_only.setter
-    def show_selected_only(self, alone: bool) -> None:
-        self._take(replace(self._look, show_selected_only=bool(alone)))
-
-    @property
-    def contour(self) -> int:
-        """Pixels of the labels' outlines; 0 fills them."""
-        return self._look.contour
-
-    @contour.setter
-    def contour(self, pixels: int) -> None:
-        self._take(replace(self._look, contour=int(pixels)))
-
-    @property
-    def seed(self) -> int:
-        """Another number, other colours of labels."""
-        return self._look.seed
-
-    @seed.setter
-    def seed(self, seed: int) -> None:
-        self._take(replace(self._look, seed=int(seed)))
+        self.look = replace(self._look, interpolation="nearest" if self.kind == "labels" else interpolation)
 
     # --- what its data are -------------------------------------------------------------------------------------------
 
@@ -382,53 +288,14 @@ class ImageLayer:
         # Colours are shown over all that they are stored between.
         limits = self.pager.atlas.visual.contrast_limits if self.kind == "rgb" else self.contrast.limits
         if limits is not None and limits != self._look.contrast_limits:
-            self._take(replace(self._look, contrast_limits=limits))
+            self.look = replace(self._look, contrast_limits=limits)
 
     def close(self) -> None:
         """Forget what it wants, and free its tiles."""
         self.pager.close()
 
-    def _take(self, look: Look) -> None:
-        if look.auto_quantiles != self._look.auto_quantiles:
-            self.contrast.use(look.auto_quantiles)
-        if look.auto_contrast and self.contrast.limits is not None:
-            look = replace(look, contrast_limits=self.contrast.limits)
-        before, self._look = self._look, look
-        changed = [name for name in Look.__slots__ if getattr(before, name) != getattr(look, name)]
-        if not changed:
-            return
-        self.pager.level_lock, self.pager.quality = look.level_lock, look.quality
-        self._dress(self.pager.atlas.visual)
-        for name in changed:
-            self.events.emit(name, getattr(look, name))
-
     def _dress(self, visual: TiledImage) -> None:
-        look = self._look
-        if self.kind == "image":
-            if self._dressed != (visual, look.colormap):
-                visual.colormap = colormap_table(look.colormap)
-                self._dressed = (visual, look.colormap)
-            visual.contrast_limits = look.contrast_limits
-        elif self.kind == "labels":
-            if self._dressed != (visual, str(look.seed)):
-                visual.colormap = label_table(look.seed)
-                self._dressed = (visual, str(look.seed))
-            only = look.selected_label if look.show_selected_only else None
-            visual.show_labels(look.contour, None if only is None else self._folded(only))
-        elif not look.auto_contrast:
-            visual.contrast_limits = look.contrast_limits
-        visual.gamma = look.gamma
-        visual.opacity = look.opacity
-        visual.blending = look.blending
-        visual.interpolation = look.interpolation
-        visual.overlay = look.overlay
-
-    def _folded(self, label: int) -> int:
-        """A label as the shader knows it."""
-        try:
-            return int(folded_labels(np.array([label], np.dtype(self.image.dtype)))[0])
-        except OverflowError:
-            return 0  # the dtype has no such number, so that no voxel is drawn: 0 is never
+        self._dressing.dress(visual, self._look)
 
     def _observe(self, level: int, plane: NDArray[Any]) -> None:
         """Something was uploaded: the coarsest level that has enough voxels for quantiles, and all above it, count.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from inspect import isdatadescriptor
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,6 @@ def _assert_documented(call: str, names: dict[str, Any]) -> None:
         owner = eval(ast.unparse(node.value), dict(names))
         kind = owner if isinstance(owner, type(octree_client)) else type(owner)
         member = getattr(kind, node.attr, None)
-        said = getattr(member, "__doc__", None) if callable(member) or isinstance(member, property) else None
+        said = getattr(member, "__doc__", None) if callable(member) or isdatadescriptor(member) else None
         assert not node.attr.startswith("_"), call
         assert said or node.attr in (kind.__doc__ or ""), f"{call}: {kind.__name__}.{node.attr} says nothing of itself"
