@@ -18,6 +18,7 @@ from octree_client.export import Export, Hole
 from octree_client.links import read_link
 from octree_client.remembered import Remembered
 from octree_loader.demo.pyramid import write_pyramid
+from octree_loader.demo.tissue import Tissue
 
 pytestmark = [pytest.mark.gl, pytest.mark.qt]
 
@@ -60,6 +61,29 @@ def names(window: Any) -> list[str]:
 def row_rect(window: Any, row: int) -> Any:
     rows = window.panel.rows
     return rows.visualRect(rows.model().index(row, 0))
+
+
+def test_the_window_as_the_readme_shows_it(make_window: Callable[..., Any], qtbot: Any, tmp_path: Path) -> None:
+    """A tissue, its look, and what is under the cursor; `docs/images/window.jpg` is this picture."""
+    edge = 2560
+    write_pyramid(tmp_path / "tissue.zarr", Tissue(edge), (edge, edge), "u2", scale=0.25, workers=2)
+    with octree_client.open(tmp_path / "tissue.zarr") as session:
+        window = make_window(session.dataset(), size=(1280, 860))
+        viewer = window.viewer
+        viewer.layers[0].colormap = "magma"
+        viewer.set_view((330.0, 330.0), 0.25 * 1.3)
+        settle(window, qtbot)
+        at = (500.0, 300.0)
+        send_mouse(window, "move", at)
+        world = viewer.camera.world_at(at)
+        row, column = (round(one / 0.25) for one in world)
+        value = int(Tissue(edge)(((row, row + 1), (column, column + 1)))[0, 0])
+        qtbot.waitUntil(lambda: f"{value:,}" in window.status_bar.value.text(), timeout=5000)
+        qtbot.waitUntil(lambda: window.stage.minimap.picture is not None, timeout=5000)
+        qtbot.waitUntil(lambda: len(window.panel.rows._delegate.pictures) == 1, timeout=5000)
+        picture = grab(window, "readme")
+        assert picture[100:700, 100:700].std() > 30
+        window.close()
 
 
 # --- the list -------------------------------------------------------------------------------------------------------
