@@ -776,7 +776,7 @@ def test_closing_leaves_nothing(make_window: Callable[..., Any], session: octree
     press(window, qtbot, "Q")
     assert not window.isVisible()
     assert len(session.connection._inboxes) == views - 1
-    assert not any(t.isActive() for t in (window._refresh_timer, window.gestures.timer, window._look_timer))
+    assert not any(t.isActive() for t in (*window.refreshing.timers, window.gestures.timer))
     assert viewer.canvas.closed
     window.refresh()
     window.close()

@@ -375,7 +375,7 @@ def test_an_axis_is_played(make_window: Callable[..., Any], session: octree_clie
     assert viewer.playing is None
     assert not bar.rows["z"].play.isChecked()
     settle(window, qtbot)
-    window._loaded_at = 0.0
+    window.refreshing._loaded_at = 0.0
     window.refresh()
     whole = [span for span in bar.rows["z"].strip.told if span[2]]
     assert any(first <= viewer.dims.index("z") < last for first, last, _ in whole), "where one is, it is loaded"

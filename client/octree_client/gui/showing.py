@@ -92,7 +92,7 @@ class Showing(QObject):  # type: ignore[misc]
     def _set(self, **changes: Any) -> None:
         self.remembered = msgspec.structs.replace(self.remembered, **changes)
         self.show_marks()
-        self._window.refresh_soon()
+        self._window.refreshing.soon()
 
     # --- commands ----------------------------------------------------------------------------------------------------
 

@@ -1,14 +1,13 @@
 """The window of ``octree-view``: it puts its parts together, and sees to opening and closing.
 
 Its thread does no I/O and waits for nothing. The parts: `gestures` moves the camera, `showing` shows and hides, `files`
-takes out pictures and links, `words` says how things stand, `panel` has the controls. It is there before the image is:
-`Opening` opens it in a thread meanwhile.
+takes out pictures and links, `words` says how things stand and `refreshing` when, `panel` has the controls. It is there
+before the image is: `Opening` opens it in a thread meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,11 @@ from octree_client.gui.files import Files
 from octree_client.gui.focus import FocusMark, order_focus
 from octree_client.gui.gestures import Gestures
 from octree_client.gui.layer_commands import LayerCommands
-from octree_client.gui.layer_pictures import LayerPictures
 from octree_client.gui.look_commands import LookCommands
 from octree_client.gui.menus import add_submenu, make_actions, make_menus
 from octree_client.gui.overlays import KeyCard
 from octree_client.gui.panel import SidePanel
+from octree_client.gui.refreshing import Refreshing
 from octree_client.gui.showing import Showing
 from octree_client.gui.stage import Stage
 from octree_client.gui.status_bar import StatusBar
@@ -51,15 +50,6 @@ DEFAULT_SIZE = (1280, 860)
 
 #: Below this the list of keys or the status line would be cut off.
 _SMALLEST_SIZE = (940, 600)
-
-#: Words and figures are brought up to date at most so often: nobody reads faster. Milliseconds.
-_REFRESH_MS = 66
-
-#: How often it is looked which parts of the axes are loaded. Seconds.
-_LOADED_S = 0.3
-
-#: How often the connection is looked at while no frames come. Milliseconds.
-_LOOK_MS = 500
 
 #: What a window without an image offers.
 _OPENING = ("open_file", "open_folder", "open_address", "add_served")
@@ -124,23 +114,20 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self._options = options if options is not None else ViewOptions()
         self._writes_down = remembered is None
         self._done = False
-        self._loaded_at = 0.0
         what = opening.name if isinstance(opening, Image) else opening.what if opening is not None else ""
         self.setWindowTitle(f"{what} – octree-view" if what else "octree-view")
         self.showing = Showing(self, remembered if remembered is not None else recall())
         self._lay_out(what)
         self.gestures = Gestures(self.canvas, self)
-        self.gestures.changed = self.refresh_soon
+        self.words = Words(self.status_bar, self.stage, self.panel)
+        self.refreshing = Refreshing(self)
+        self.gestures.changed = self.refreshing.soon
         self.gestures.on_pick = lambda y, x: self.layer_commands.pick(y, x)
         self.files = Files(self)
-        self.words = Words(self.status_bar, self.stage, self.panel)
-        self.pictures = LayerPictures(self.stage.minimap, self.panel.rows)
         self.layer_commands = LayerCommands(self)
         self.look_commands = LookCommands(self)
         self.adding = Adding(self)
         self._make_actions()
-        self._refresh_timer = self._timer(_REFRESH_MS, self.refresh, single=True)
-        self._look_timer = self._timer(_LOOK_MS, self.refresh_soon)
         self._arrived.connect(self._image_arrived, Qt.QueuedConnection)
         self.stage.minimap.moved.connect(self.gestures.look_at)
         self.showing.begin()
@@ -258,17 +245,14 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         """Save a picture of the whole window as PNG. Raises `PictureNotWritten`."""
         write_picture(self.files.grab_window(), Path(path))
 
+    def refresh(self) -> None:
+        """Bring everything up to what the viewer says, now and not a few frames later."""
+        self.refreshing.now()
+
     def tick_actions(self) -> None:
         """Bring the ticks of menus and buttons up to what is on."""
         for name, on in self.showing.states().items():
             self.actions_by_name[name].setChecked(on)
-
-    def _timer(self, milliseconds: int, call: Callable[[], None], *, single: bool = False) -> QTimer:
-        timer = QTimer(self)
-        timer.setInterval(milliseconds)
-        timer.setSingleShot(single)
-        timer.timeout.connect(call)
-        return timer
 
     # --- opening and closing -----------------------------------------------------------------------------------------
 
@@ -302,7 +286,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
             return
         self.gestures.take(self.viewer)
         self.canvas.handlers.on_error = self._drawing_failed
-        self.viewer.on_frame.append(self.refresh_soon)
+        self.viewer.on_frame.append(self.refreshing.soon)
         self.viewer.layers.events.inserted.connect(self._layers_changed)
         self.viewer.layers.events.removed.connect(self._layers_changed)
         self.stage.waiting.tell("")
@@ -320,8 +304,7 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
             QTimer.singleShot(0, self._fit)
         if self._opening is not None:
             self.adding.note_opened(self._opened)
-        self._look_timer.start()
-        self.refresh_soon()
+        self.refreshing.begin()
         self.opened.emit()
 
     def _fit(self) -> None:
@@ -341,23 +324,21 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         else:
             self.stage.welcome.offer(self.showing.remembered.recent, self.adding.add)
         self.showing.show_marks()
-        self.refresh_soon()
+        self.refreshing.soon()
 
     def viewer_filled(self, first: bool = False) -> None:
         """Something was added: keys go to the picture again. The `first` is shown whole."""
         if first:
             QTimer.singleShot(0, self._fit)
         self.canvas.native.setFocus()
-        self.refresh_soon()
+        self.refreshing.soon()
 
     def closeEvent(self, event: Any) -> None:
         """Qt's hook: the viewer ends, the session is its owner's."""
         if not self._done:
             self._done = True
-            for timer in (self._refresh_timer, self._look_timer):
-                timer.stop()
+            self.refreshing.close()
             self.gestures.close()
-            self.pictures.close()
             self.panel.leave()
             self.dims_bar.leave()
             self.system.leave()
@@ -384,14 +365,6 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         self.canvas.error = None  # it is told here, once; raised in a slot it would end the process
         self.stage.banner.tell(f"Drawing failed: {readout.shortened(str(error), 120)}")
 
-    def _tell_loaded(self, viewer: Viewer) -> None:
-        """Which parts of the axes are there; looked at a few times a second, since it looks at many chunks."""
-        now = time.monotonic()
-        if self.dims_bar.rows and now - self._loaded_at > _LOADED_S:
-            self._loaded_at = now
-            for axis in self.dims_bar.rows:
-                self.dims_bar.tell_loaded(axis, viewer.loaded(axis))
-
     def dragEnterEvent(self, event: Any) -> None:
         """Qt's hook: something is dragged over the window."""
         if self.viewer is not None and dropped_places(event.mimeData()):
@@ -401,27 +374,3 @@ class ViewerWindow(QMainWindow):  # type: ignore[misc]
         """Qt's hook: paths and URLs are opened."""
         event.acceptProposedAction()
         self.adding.dropped(event.mimeData())
-
-    # --- words and figures -------------------------------------------------------------------------------------------
-
-    def refresh_soon(self) -> None:
-        """Say how things stand, soon."""
-        if not self._refresh_timer.isActive() and not self._done:
-            self._refresh_timer.start()
-        marked = None if self.gestures.navigation is None else self.gestures.navigation.marked
-        if marked is not None or self.stage.marked.isVisible():
-            ratio = self.canvas.pixel_ratio
-            corners = None if marked is None else tuple((x / ratio, y / ratio) for x, y in marked)
-            self.stage.marked.tell(corners)  # type: ignore[arg-type]
-
-    def refresh(self) -> None:
-        """Bring everything up to what the viewer says."""
-        if self.viewer is None or self._done:
-            return
-        self.words.tell(self.viewer, self.gestures.cursor, self.showing.theme)
-        playing = self.viewer.playing
-        self.dims_bar.tell_playing(playing.axis if playing is not None else None)
-        self._tell_loaded(self.viewer)
-        if self.stage.minimap.isVisible() or self.panel.isVisible():
-            self.pictures.follow(self.viewer)
-        self.tick_actions()
