@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("octree.daemon")
 
+#: Files that a process may have open, where the machine allows so many: a client is some descriptors, and a source of
+#: many files holds many. What a shell gives, often 1024, is for programs that call select().
+_OPEN_FILES = 65536
+
 
 def run(
     config: Config, *, lifeline: int | None = None, on_ready: Callable[[Server, str], None] = lambda _, __: None
@@ -61,6 +66,7 @@ def run(
     OctreeError
         `AlreadyRunning`, `NoSharedMemory`, `AddressInUse`, `HealthUnavailable`, each with its cure.
     """
+    _allow_open_files()
     addresses = tuple(config.serve.bind) or (default_address(config.serve.name),)
     doors, guard = _doors(config, addresses)
     locks: list[InstanceLock] = []
@@ -159,6 +165,18 @@ def run(
         loop.close()
         for lock in locks:
             lock.release()
+
+
+def _allow_open_files() -> None:
+    """Raise this process's limit of open files as far as it may; those that it starts inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wished = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wished:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wished, hard))
+    except (OSError, ValueError) as error:  # macOS has a second limit, which nobody tells
+        log.info("at most %d files can be open: %s", soft, error)
 
 
 def _doors(config: Config, addresses: tuple[str, ...]) -> tuple[tuple[Door, ...], Guard | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -57,6 +58,26 @@ def test_a_signal_ends_it_while_reads_hang(start_daemon: Callable[..., Daemon], 
         daemon.signal(signal.SIGTERM)
         assert daemon.wait(5.0) == 0
     assert list(shm.iterdir()) == []
+
+
+def test_it_and_its_workers_may_open_as_many_files_as_the_machine_allows(
+    start_daemon: Callable[..., Daemon], folder: Path
+) -> None:
+    image = Obedience(folder / "image")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1000, hard), hard))  # a process starts with what its parent has
+    try:
+        daemon = start_daemon({"datasets": {"image": image.source}})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with Peer(daemon.address) as peer:
+        keys = [peer.describe("image").key(0, (0, 0))]
+        peer.want(keys)
+        peer.until(lambda: peer.settled(keys))
+        workers = daemon.workers()
+        assert workers
+        for process in (daemon.pid, *workers):
+            assert psutil.Process(process).rlimit(psutil.RLIMIT_NOFILE) == (min(65536, hard), hard)
 
 
 def test_nothing_is_left_in_the_usual_place(folder: Path) -> None:
