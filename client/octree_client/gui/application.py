@@ -15,8 +15,9 @@ def qt_application() -> Any:
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QApplication
 
-    # It would take another Qt, if a process has one imported for whatever reason: two of them end it.
-    os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
+    # It would take another Qt, if a process has one imported for whatever reason, or if this was inherited from a
+    # process that had: two of them end it.
+    os.environ["PYQTGRAPH_QT_LIB"] = qtpy.API_NAME
     application = QApplication.instance()
     if application is not None:
         return application
