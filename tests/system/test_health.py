@@ -46,7 +46,11 @@ def watched(module_folder: Path, start_module_daemon: Callable[..., Daemon]) -> 
     np.save(folder / "good.npy", np.arange(512 * 512, dtype=np.uint16).reshape(512, 512))
     later = folder / "later.npy"
     config = {
-        "datasets": {"good": str(folder / "good.npy"), "late": str(later)},
+        # Nothing is read in the background: the figures are those of what clients want.
+        "datasets": {
+            "good": {"source": str(folder / "good.npy"), "make_levels": "on-demand"},
+            "late": {"source": str(later), "make_levels": "on-demand"},
+        },
         "serve": {"health": "127.0.0.1:0"},
         "loader_defaults": {"num_workers": 1},
     }
