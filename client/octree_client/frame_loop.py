@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from octree_client import turnstile
 from octree_client.camera import Camera
 from octree_client.canvas import Canvas, Handlers
 from octree_client.cover import ViewStatus
@@ -199,9 +200,10 @@ class FrameLoop:
         began, cpu, now = time.perf_counter(), time.thread_time(), time.monotonic()
         self._turn += 1
         motion = self._motion.motion(now)
-        work = self._canvas.between_frames(
-            lambda: page_between(tuple(self._layers), self.camera, motion, self._turn, _BETWEEN_MS)
-        )
+        with turnstile.closed():
+            work = self._canvas.between_frames(
+                lambda: page_between(tuple(self._layers), self.camera, motion, self._turn, _BETWEEN_MS)
+            )
         own, cpu = (time.perf_counter() - began) * 1e3, (time.thread_time() - cpu) * 1e3
         self.statistics.between.append(BetweenRecord(now, own, work.uploads, work.nbytes, cpu))
         ended = time.monotonic()
@@ -227,7 +229,8 @@ class FrameLoop:
         gc.disable()
         self._in_frame = True
         try:
-            self._draw_frame()
+            with turnstile.closed():
+                self._draw_frame()
         finally:
             self._in_frame = False
             if collecting:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from octree_loader.giving_way import give_way
 from octree_loader.memory import Segment
 from octree_loader.orders import (
     PACKET_BYTES,
@@ -276,8 +277,7 @@ def serve(channel: socket.socket, loader: Loader) -> None:
 def run_process(channel: socket.socket, arena_path: str) -> None:
     """Entry point of a worker process. Ends when the daemon closes `channel`, or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon ends us in good order
-    with contextlib.suppress(OSError):
-        os.nice(WORKERS_NICE)
+    give_way(WORKERS_NICE)
     segment = Segment.attach(arena_path, writable=True)
     try:
         serve(channel, Loader(segment.view))

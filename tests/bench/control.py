@@ -7,12 +7,12 @@ come, the second passes on as the daemon does, the third receives as a client do
 from __future__ import annotations
 
 import multiprocessing
-import os
 import socket
 import struct
 import time
 from multiprocessing.connection import Connection
 
+from octree_loader.giving_way import give_way
 from octree_loader.worker import WORKERS_NICE
 
 _STAMP = struct.Struct("<q")
@@ -59,7 +59,7 @@ class Relay:
 
 
 def _fill(out: socket.socket, stop: Connection, rate: float) -> None:
-    os.nice(WORKERS_NICE)
+    give_way(WORKERS_NICE)
     stop.send(None)
     due = time.monotonic()
     while not stop.poll(max(0.0, due - time.monotonic())):

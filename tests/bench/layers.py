@@ -43,9 +43,9 @@ def measure(options: Options) -> Measurements:
             _jump(found, viewer, repetition)
             _zoom_out(found, viewer, repetition)
             _go_back(found, viewer, repetition)
-        with octree_client.open(_film(), axes="tcyx") as session, _viewer() as viewer:
-            viewer.add(session.dataset(), channel="split", contrast_limits=(0, 255))
-            for fps in (10.0, 25.0):
+        for fps in (10.0, 25.0):
+            with octree_client.open(_film(), axes="tcyx") as session, _viewer() as viewer:
+                viewer.add(session.dataset(), channel="split", contrast_limits=(0, 255))
                 _play(found, viewer, fps)
         _small(found)
         with octree_client.open(_flat()) as session, _viewer() as viewer:

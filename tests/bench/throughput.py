@@ -35,6 +35,7 @@ from tests.bench.sections import Options
 
 import octree_client
 from octree_client.transport.connection import Connection, Lost
+from octree_loader.giving_way import give_way
 from octree_loader.worker import WORKERS_NICE
 from octree_protocol.keys import ChunkKey, Tier
 from octree_protocol.messages import Announce, Wanted
@@ -140,7 +141,7 @@ def _decoder(codec: str) -> Callable[[Any, Any], object]:
 
 
 def _read_half(half: list[Place], which: int, codec: str, what: str, barrier: Barrier, cpu: Any) -> None:
-    os.nice(WORKERS_NICE)  # else other programs would take from the daemon's workers what they leave to us
+    give_way(WORKERS_NICE)  # else other programs would take from the daemon's workers what they leave to us
     decode = _decoder(codec)
     out = np.zeros((len(half), CHUNK, CHUNK), np.uint16)
     out += 1  # every page is there

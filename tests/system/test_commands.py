@@ -78,6 +78,9 @@ def test_it_and_its_workers_may_open_as_many_files_as_the_machine_allows(
         assert workers
         for process in (daemon.pid, *workers):
             assert psutil.Process(process).rlimit(psutil.RLIMIT_NOFILE) == (min(65536, hard), hard)
+        # The daemon answers at once; its workers never interrupt anybody.
+        assert os.sched_getscheduler(daemon.pid) == os.SCHED_OTHER
+        assert {os.sched_getscheduler(process) for process in workers} == {os.SCHED_BATCH}
 
 
 def test_nothing_is_left_in_the_usual_place(folder: Path) -> None:

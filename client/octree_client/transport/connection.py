@@ -17,6 +17,7 @@ from enum import Enum
 
 import zmq
 
+from octree_client import turnstile
 from octree_client.transport.chunk_memory import ChunkMemory
 from octree_client.transport.exchange import Exchange
 from octree_client.transport.inbox import Event, Inbox, Lost, Reopened
@@ -221,6 +222,7 @@ class Connection:
                     until = self._wants.next_due(now)
                 until = min(until, self._times.next_due(self.state is ConnectionState.OPEN))
                 heard = wire.wait(until - now)
+                turnstile.pass_through()
                 for event in heard.events:
                     self._watch(event)
                 if heard.readable:
