@@ -31,7 +31,7 @@ lint: setup ## style, types, import contracts
 	@.venv/bin/lint-imports
 
 # Two sessions side by side: each spends half of its time waiting for processes that it has started.
-WHOLES := tests/contract tests/deploy tests/system
+WHOLES := tests/contract tests/deploy tests/system tests/client/test_window_life.py
 
 test: lint ## lint, then all tests but the long ones
 	$(STEP) 'pytest: parts; and, beside it, wholes (shown when they have ended)'

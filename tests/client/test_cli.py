@@ -360,9 +360,9 @@ def test_a_mistake_in_the_configuration(tmp_path: Path, capsys: Any) -> None:
 def test_a_screenshot_that_is_not_complete_in_time(
     session: octree_client.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    from octree_client.transport.heard import Heard
+    from octree_client.transport.heard import Heard, News
 
-    monkeypatch.setattr(Heard, "take", lambda *_: False)  # nothing ever comes
+    monkeypatch.setattr(Heard, "take", lambda *_: News())  # nothing ever comes
     path = tmp_path / "shot.png"
     assert main(["--connect", session.connection.address, "--screenshot", str(path), "--timeout", "0.3"]) == 75
     sentence = said(capsys)

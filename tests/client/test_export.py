@@ -359,9 +359,11 @@ def test_an_export_that_is_interrupted_leaves_nothing(tmp_path: Path, number: in
     folder = tmp_path / "out"
     folder.mkdir()
     code = f"""
-        import sys
+        import signal, sys
         from octree_client import export
         from octree_client.cli import main
+        # A shell starts what runs in the background, these tests perhaps among it, with Ctrl-C ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         real = export.run_export
         def told(*arguments, progress, **options):
             return real(*arguments, progress=lambda done, total: print(done, flush=True), **options)
