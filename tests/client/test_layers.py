@@ -509,7 +509,7 @@ def test_nor_does_it_where_one_daemon_reads_both(tmp_path: Path, viewer: Viewer,
     for name in ("slow", "fast"):
         write_pyramid(tmp_path / f"{name}.zarr", voxels["ground"], chunk=64, levels=1)
     sources = {
-        "slow": {"source": str(tmp_path / "slow.zarr"), "delay_ms": 700},
+        "slow": {"source": str(tmp_path / "slow.zarr"), "delay_ms": 2000},
         "fast": str(tmp_path / "fast.zarr"),
     }
     with octree_client.open(datasets=sources, settings={"octree": {"tile_size": 64}}) as both:
