@@ -101,7 +101,9 @@ def _pan(found: Measurements, viewer: Viewer, y: float) -> None:
 def _jump(found: Measurements, viewer: Viewer, seed: int) -> None:
     viewer.frame_statistics.reset()
     times = []
-    for center in places(seed)[:15]:
+    found_places = places(seed)
+    # So many that one frame in a hundred is not simply the worst; the others are flown to later.
+    for center in found_places[:20] + found_places[34:]:
         began = time.perf_counter()
         viewer.set_view(center, 1.0)
         assert run_until(viewer, time.monotonic() + 60, viewer.is_final), viewer.status()
