@@ -18,7 +18,6 @@ from octree_loader.dead_segments import remove_dead_segments
 from octree_loader.describing import look_apart, look_here
 from octree_loader.fork_server import fork_context
 from octree_loader.free_memory import arena_bytes, shared_directory
-from octree_loader.giving_way import give_way
 from octree_loader.instance import InstanceLock, default_address
 from octree_loader.level_cache import CacheRoot
 from octree_loader.load_log import LoadLog
@@ -68,8 +67,6 @@ def run(
         `AlreadyRunning`, `NoSharedMemory`, `AddressInUse`, `HealthUnavailable`, each with its cure.
     """
     _allow_open_files()
-    if lifeline is not None:
-        give_way(0)  # to the viewer that we are for
     addresses = tuple(config.serve.bind) or (default_address(config.serve.name),)
     doors, guard = _doors(config, addresses)
     locks: list[InstanceLock] = []
