@@ -11,7 +11,6 @@ from octree_client.cover import NO_CELLS, ViewStatus
 class LayerFrame:
     """What one frame of a layer came to. Milliseconds and bytes."""
 
-    plan_ms: float = 0.0
     upload_ms: float = 0.0
     spent_ms: float = 0.0
     """Of processor time in uploads: what other processes took meanwhile is not counted against the budget."""
@@ -24,5 +23,3 @@ class LayerFrame:
     ahead: bool = False
     """Of what may come into view, something lies in its slot: it could be uploaded between frames."""
     status: ViewStatus = NO_CELLS
-    awaited: int = 0
-    """Visible ideal chunks that are neither in VRAM nor in their slots."""

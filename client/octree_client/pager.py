@@ -207,15 +207,11 @@ class LayerPager:
         """Begin frame `number`, of rising numbers; returns whether there is something to upload."""
         if not self.active:
             return False
-        began = time.perf_counter()
         self._frame, self._number = LayerFrame(), number
         self._cover(camera)
-        self._used = touched_tiles(self.pieces)
+        self._used = self._in_use()
         self.atlas.tiles.touch(self._used, number)
-        if self._drawn is not None and self.connection.settings.force_synchronous:
-            self._used |= touched_tiles(self._drawn[0])
         self._candidates = self._uploads.ready(self.ideal or 0)
-        self._frame.plan_ms = (time.perf_counter() - began) * 1e3
         return bool(self._candidates)
 
     def page(self, budget_ms: float, first: bool, context: Any) -> LayerFrame:
@@ -242,7 +238,7 @@ class LayerPager:
         """End the plan: what is drawn after the uploads, and what is wanted from now on."""
         if not self.active:
             return self._frame
-        began, frame = time.perf_counter(), self._frame
+        frame = self._frame
         self._cover(camera)
         resident, ready, visible = self.atlas.tiles.resident(self.position), self.heard.ready, self.said.visible
         frame.more = any(wanted.key in ready and chunk not in resident for chunk, wanted in visible)
@@ -251,8 +247,6 @@ class LayerPager:
         if self._status_of is not self.pieces:
             self._status_of, self._status = self.pieces, cell_statuses(self.levels, self.ideal or 0, self.pieces)
         frame.status = self._status
-        frame.awaited = self.wanting.awaited(self.ideal)
-        frame.plan_ms += (time.perf_counter() - began) * 1e3
         return frame
 
     def page_between(self, camera: Camera, motion: Motion, budget_ms: float, context: Any) -> LayerFrame:
@@ -261,7 +255,7 @@ class LayerPager:
         if not self.active:
             return LayerFrame()
         self._frame = LayerFrame(status=self._status)
-        self._used = touched_tiles(self.pieces)
+        self._used = self._in_use()
         ideal, uploads = self.ideal or 0, self._uploads
         self._candidates = uploads.ready(ideal) or uploads.ready_ahead(ideal, self._used)
         if not self._candidates:
@@ -323,6 +317,13 @@ class LayerPager:
         if covered != self._covered:
             self._covered = covered
             self.pieces = cover(levels, ideal, view, tiles.resident(place), self.heard.missing, self.heard.failed)
+
+    def _in_use(self) -> set[int]:
+        """Tiles that must not be given away: those of the view, and of what is on the screen instead of it."""
+        used = touched_tiles(self.pieces)
+        if self._drawn is not None and self.connection.settings.force_synchronous:
+            used |= touched_tiles(self._drawn[0])
+        return used
 
     def _ask(self, camera: Camera, motion: Motion, later: bool = False) -> None:
         self.wanting.ask(self.atlas, self.ideal or 0, self._view(camera), self.pieces, camera, motion, later)
